@@ -1,0 +1,89 @@
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/durablestate/durable/internal/store"
+)
+
+// What a load may answer instead of a snapshot. None of them is an empty state;
+// only ErrNotFound means that there is none. Use [errors.Is].
+var (
+	// ErrNotFound: the component was never saved, or its state was deleted.
+	ErrNotFound = store.ErrNotFound
+	// ErrExpired: state was saved and its TTL ended. Start fresh knowingly,
+	// and set ttl above the longest outage to survive.
+	ErrExpired = store.ErrExpired
+	// ErrLost: state was saved and is gone before its TTL, usually evicted.
+	// Older generations may still be there; see Historian.
+	ErrLost = store.ErrLost
+	// ErrCorrupt: no stored generation verifies. The bytes are kept.
+	ErrCorrupt = store.ErrCorrupt
+	// ErrTooNew: a newer program wrote this state. Run that version, or newer.
+	ErrTooNew = store.ErrTooNew
+)
+
+// Why a save or a lease was refused.
+var (
+	// ErrFenced: a newer owner took over. Stop saving until restored.
+	ErrFenced = store.ErrFenced
+	// ErrConflict: this version, or one above it, was accepted before.
+	ErrConflict = store.ErrConflict
+	// ErrLeaseHeld: another holder has the lease. Wait for its release or expiry.
+	ErrLeaseHeld = store.ErrLeaseHeld
+	// ErrTooLarge: the state is above MaxStateBytes. Nothing was sent.
+	ErrTooLarge = store.ErrTooLarge
+	// ErrNotDurable: the snapshot was stored, but fewer copies confirmed it
+	// than the configured durability asks for. Saving it again (a repeat)
+	// asks for the confirmation again.
+	ErrNotDurable = store.ErrNotDurable
+	// ErrInvalidID: a component id must be 1 to 255 bytes of valid UTF-8
+	// without control characters. Register also refuses "/" and a leading "~".
+	ErrInvalidID = errors.New("durable: invalid component id")
+)
+
+// Why a call came at the wrong time.
+var (
+	// ErrNotRegistered: the component belongs to no Checkpointer, or the
+	// Checkpointer knows no component of that id.
+	ErrNotRegistered = errors.New("durable: component not registered")
+	// ErrNotRestored: the component cannot be saved before a successful
+	// Restore, because that could overwrite state that was not read.
+	ErrNotRestored = errors.New("durable: component not restored")
+	// ErrClosed: the adapter or the Checkpointer was closed.
+	ErrClosed = store.ErrClosed
+)
+
+// Error says which operation failed for which component. Err is or wraps one of
+// the errors above, or whatever the store answered. No secret and no state is
+// ever part of the text.
+type Error struct {
+	Op          string // "save", "load", "delete", "claim", "acquire lease", ...
+	ComponentID string // or the name of the lease; may be empty
+	Adapter     string // "redis", "file", "memory"; empty if no adapter was asked
+	Epoch       uint64 // the fence that goes with the answer, where there is one;
+	Version     uint64 // 0 otherwise
+	Err         error
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("durable: ")
+	if e.Adapter != "" {
+		b.WriteString(e.Adapter + ": ")
+	}
+	b.WriteString(e.Op)
+	if e.ComponentID != "" {
+		fmt.Fprintf(&b, " %q", e.ComponentID)
+	}
+	b.WriteString(": ")
+	b.WriteString(strings.TrimPrefix(e.Err.Error(), "durable: "))
+	if e.Epoch != 0 || e.Version != 0 {
+		fmt.Fprintf(&b, " (fence: epoch %d, version %d)", e.Epoch, e.Version)
+	}
+	return b.String()
+}
+
+func (e *Error) Unwrap() error { return e.Err }

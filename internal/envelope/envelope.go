@@ -1,0 +1,397 @@
+// Package envelope is the format in which every adapter stores a snapshot: one
+// ASCII header line, then the payload bytes as they are.
+//
+//	DURABLE 01 <epoch> <version> <write id> <component id> <codec> <schema> <saved at> <flags> <length> <header crc> <crc32c> <crc32>\n<payload>
+//
+// Epoch and version have 20 digits and the write id is padded with '-' to 32
+// bytes, so that they stand at fixed offsets. Component id and codec are
+// percent-encoded. The header crc is the CRC-32C of the line up to it; the last
+// two are CRC-32C and CRC-32 (IEEE) of everything before them and the payload.
+// Two coprime generators together catch every burst of up to 64 bits.
+//
+// The magic, the two digits of the format and the last four fields of the line
+// keep their place and meaning in every format to come, so that a program can
+// tell a newer format from damage.
+package envelope
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/durablestate/durable/internal/store"
+)
+
+const (
+	// Magic begins every envelope.
+	Magic = "DURABLE "
+	// Format is the format this package writes.
+	Format = 1
+	// PrefixLen is the length of the fixed-width fields: magic, format, epoch,
+	// version and write id, each followed by a space.
+	PrefixLen = len(Magic) + 2 + 1 + 20 + 1 + 20 + 1 + writeIDLen + 1
+	// MaxHeaderLen bounds the header line, newline included.
+	MaxHeaderLen = 2048
+
+	writeIDLen = 32
+	maxIDLen   = 255
+	maxCodec   = 64
+	fixedTail  = 4 // length and the three checksums
+)
+
+// Kind says what an envelope holds. It is the flags field of the header.
+type Kind byte
+
+// The kinds of envelopes. Only a Snapshot holds a component's state; the others
+// are records of a store about itself.
+const (
+	Snapshot Kind = '-' // a component's state
+	Claim    Kind = 'c' // the fence was raised
+	Deletion Kind = 'd' // all generations were removed
+	Lease    Kind = 'l' // a lease record
+	Index    Kind = 'i' // what the envelopes beside it are
+)
+
+func (k Kind) valid() bool { return strings.IndexByte("-cdli", byte(k)) >= 0 }
+
+// A Record is one envelope in plain form.
+type Record struct {
+	ID   string
+	Kind Kind
+	store.Snapshot
+}
+
+// A Header is what the header line says, without the payload.
+type Header struct {
+	Record         // Data is nil
+	HeaderLen  int // length of the line, newline included
+	PayloadLen int
+
+	crc32c, crc32 uint32
+	crcEnd        int // the checksums cover the line up to here
+}
+
+// Len returns the length of the whole envelope.
+func (h *Header) Len() int { return h.HeaderLen + h.PayloadLen }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// ValidID reports whether id may name a component: 1 to 255 bytes of UTF-8
+// without control characters.
+func ValidID(id string) bool {
+	return id != "" && len(id) <= maxIDLen && validText(id)
+}
+
+func validText(s string) bool {
+	for _, r := range s { // invalid UTF-8 ranges as U+FFFD
+		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\uFFFD' && strings.ToValidUTF8(s, "") != s {
+			return false
+		}
+	}
+	return true
+}
+
+// ValidWriteID reports whether w may name a save: 1 to 32 ASCII letters and digits.
+func ValidWriteID(w string) bool {
+	if w == "" || len(w) > writeIDLen {
+		return false
+	}
+	for i := range len(w) {
+		c := w[i]
+		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return true
+}
+
+// Check reports what an envelope cannot hold of s.
+func Check(s *store.Snapshot) error {
+	switch {
+	case !ValidWriteID(s.WriteID):
+		return fmt.Errorf("invalid write id %q: it must be 1 to 32 ASCII letters and digits", s.WriteID)
+	case len(s.Codec) > maxCodec || !validText(s.Codec):
+		return fmt.Errorf("invalid codec %q: it must be at most %d bytes of text", s.Codec, maxCodec)
+	case s.Schema < 0 || s.Schema > math.MaxInt32:
+		return fmt.Errorf("invalid schema %d: it must be 0 to %d", s.Schema, math.MaxInt32)
+	}
+	return nil
+}
+
+// Append appends the envelope of r to dst.
+func Append(dst []byte, r *Record) ([]byte, error) {
+	switch {
+	case !ValidID(r.ID) && r.Kind != Lease: // the lease of a whole prefix has no name
+		return nil, fmt.Errorf("invalid component id %q", r.ID)
+	case !r.Kind.valid():
+		return nil, fmt.Errorf("invalid envelope kind %q", byte(r.Kind))
+	}
+	if err := Check(&r.Snapshot); err != nil {
+		return nil, err
+	}
+	start := len(dst)
+	dst = append(dst, Magic...)
+	dst = appendPadded(dst, Format, 2)
+	dst = appendPadded(append(dst, ' '), r.Epoch, 20)
+	dst = appendPadded(append(dst, ' '), r.Version, 20)
+	dst = append(append(dst, ' '), r.WriteID...)
+	for range writeIDLen - len(r.WriteID) {
+		dst = append(dst, '-')
+	}
+	dst = appendEscaped(append(dst, ' '), r.ID)
+	dst = appendEscaped(append(dst, ' '), r.Codec)
+	dst = strconv.AppendInt(append(dst, ' '), int64(r.Schema), 10)
+	dst = appendTime(append(dst, ' '), r.SavedAt)
+	dst = append(append(dst, ' '), byte(r.Kind))
+	dst = strconv.AppendInt(append(dst, ' '), int64(len(r.Data)), 10)
+	dst = append(dst, ' ')
+	dst = appendHex(dst, crc32.Checksum(dst[start:], castagnoli))
+	dst = append(dst, ' ')
+	c, i := sums(dst[start:], r.Data)
+	dst = appendHex(dst, c)
+	dst = appendHex(append(dst, ' '), i)
+	dst = append(dst, '\n')
+	return append(dst, r.Data...), nil
+}
+
+func sums(head, payload []byte) (c, i uint32) {
+	c = crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, payload)
+	i = crc32.Update(crc32.ChecksumIEEE(head), crc32.IEEETable, payload)
+	return c, i
+}
+
+// ParseHeader reads the header line at the start of b, which may end anywhere
+// behind it. The header's own checksum is verified, the payload is not looked
+// at. Errors are store.ErrCorrupt and store.ErrTooNew.
+func ParseHeader(b []byte) (*Header, error) {
+	if !bytes.HasPrefix(b, []byte(Magic)) {
+		return nil, corrupt("no magic")
+	}
+	end := bytes.IndexByte(b[:min(len(b), MaxHeaderLen)], '\n')
+	if end < 0 {
+		return nil, corrupt("no end of header")
+	}
+	line := string(b[:end])
+	f := strings.Split(line, " ")
+	if len(f) < 2+fixedTail {
+		return nil, corrupt("header too short")
+	}
+	tail := f[len(f)-fixedTail:]
+	h := &Header{HeaderLen: end + 1, crcEnd: end - len("01234567 01234567")}
+	headEnd := h.crcEnd - len("01234567 ")
+	headCRC, ok1 := parseHex(tail[1])
+	var ok2, ok3 bool
+	h.crc32c, ok2 = parseHex(tail[2])
+	h.crc32, ok3 = parseHex(tail[3])
+	if !ok1 || !ok2 || !ok3 || headEnd < 0 || headCRC != crc32.Checksum(b[:headEnd], castagnoli) {
+		return nil, corrupt("header checksum differs")
+	}
+	if format, ok := parseUint(f[1], 2); !ok {
+		return nil, corrupt("no format")
+	} else if format > Format {
+		return nil, fmt.Errorf("%w: envelope format %d, this program reads up to %d", store.ErrTooNew, format, Format)
+	}
+	if err := h.parseFields(f); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+func (h *Header) parseFields(f []string) error {
+	if len(f) != 14 || len(f[4]) != writeIDLen {
+		return corrupt("wrong number of fields")
+	}
+	var ok [8]bool
+	h.Epoch, ok[0] = parseUint(f[2], 20)
+	h.Version, ok[1] = parseUint(f[3], 20)
+	h.WriteID = strings.TrimRight(f[4], "-")
+	ok[2] = ValidWriteID(h.WriteID)
+	h.ID, ok[3] = unescape(f[5])
+	h.Codec, ok[4] = unescape(f[6])
+	h.Schema, ok[5] = parseInt(f[7])
+	h.SavedAt, ok[6] = parseTime(f[8])
+	h.PayloadLen, ok[7] = parseInt(f[10])
+	for _, o := range ok {
+		if !o {
+			return corrupt("malformed field")
+		}
+	}
+	if len(f[9]) != 1 || !Kind(f[9][0]).valid() {
+		// The header's checksum holds, so a program that knows more wrote this.
+		return fmt.Errorf("%w: unknown flags %q", store.ErrTooNew, f[9])
+	}
+	h.Kind = Kind(f[9][0])
+	if !ValidID(h.ID) && h.Kind != Lease {
+		return corrupt("invalid id")
+	}
+	return nil
+}
+
+// Verify checks that b is exactly the envelope of which h is the header, and
+// returns its record. Data aliases b.
+func (h *Header) Verify(b []byte) (*Record, error) {
+	if len(b) != h.Len() {
+		return nil, corrupt("%d bytes instead of %d", len(b), h.Len())
+	}
+	payload := b[h.HeaderLen:]
+	if c, i := sums(b[:h.crcEnd], payload); c != h.crc32c || i != h.crc32 {
+		return nil, corrupt("checksum differs")
+	}
+	r := h.Record
+	r.Data = payload[:len(payload):len(payload)]
+	return &r, nil
+}
+
+// Parse reads and verifies the envelope at the start of b and returns its
+// length. Data aliases b.
+func Parse(b []byte) (*Record, int, error) {
+	h, err := ParseHeader(b)
+	if err != nil {
+		return nil, 0, err
+	}
+	if h.PayloadLen > len(b)-h.HeaderLen {
+		return nil, 0, corrupt("%d bytes of payload instead of %d", len(b)-h.HeaderLen, h.PayloadLen)
+	}
+	r, err := h.Verify(b[:h.Len()])
+	return r, h.Len(), err
+}
+
+// Decode reads b, which must be exactly one envelope that holds state of the
+// component id. Data aliases b.
+func Decode(id string, b []byte) (*store.Snapshot, error) {
+	r, n, err := Parse(b)
+	switch {
+	case err != nil:
+		return nil, err
+	case n != len(b):
+		return nil, corrupt("%d bytes follow the payload", len(b)-n)
+	case r.Kind != Snapshot:
+		return nil, corrupt("it holds no state")
+	case r.ID != id:
+		return nil, corrupt("it belongs to component %q", r.ID)
+	}
+	return &r.Snapshot, nil
+}
+
+// HasMagic reports whether b begins like an envelope.
+func HasMagic(b []byte) bool { return bytes.HasPrefix(b, []byte(Magic)) }
+
+// Plain reads b as state written by a plain writer: a JSON object without an
+// envelope. It has Version 0 and cannot be verified. Data aliases b.
+func Plain(b []byte) (*store.Snapshot, bool) {
+	if t := bytes.TrimLeft(b, " \t\r\n"); len(t) == 0 || t[0] != '{' || !json.Valid(b) {
+		return nil, false
+	}
+	return &store.Snapshot{Codec: "json", Data: b}, true
+}
+
+func corrupt(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{store.ErrCorrupt}, args...)...)
+}
+
+func appendPadded(dst []byte, v uint64, width int) []byte {
+	var buf [20]byte
+	s := strconv.AppendUint(buf[:0], v, 10)
+	for range width - len(s) {
+		dst = append(dst, '0')
+	}
+	return append(dst, s...)
+}
+
+func parseUint(s string, width int) (uint64, bool) {
+	if len(s) != width {
+		return 0, false
+	}
+	v, err := strconv.ParseUint(s, 10, 64)
+	return v, err == nil && s[0] != '+'
+}
+
+func parseInt(s string) (int, bool) {
+	v, err := strconv.ParseInt(s, 10, 64)
+	return int(v), err == nil && v >= 0 && v <= math.MaxInt && strconv.FormatInt(v, 10) == s
+}
+
+const hexDigits = "0123456789abcdef"
+
+func appendHex(dst []byte, v uint32) []byte {
+	for shift := 28; shift >= 0; shift -= 4 {
+		dst = append(dst, hexDigits[v>>shift&15])
+	}
+	return dst
+}
+
+func parseHex(s string) (v uint32, ok bool) {
+	if len(s) != 8 {
+		return 0, false
+	}
+	for i := range len(s) {
+		d := strings.IndexByte(hexDigits, s[i])
+		if d < 0 {
+			return 0, false
+		}
+		v = v<<4 | uint32(d)
+	}
+	return v, true
+}
+
+// appendTime writes t as RFC 3339 in UTC. A year that RFC 3339 cannot hold
+// becomes the zero time: SavedAt is informative and must not stop a save.
+func appendTime(dst []byte, t time.Time) []byte {
+	t = t.UTC()
+	if y := t.Year(); y < 1 || y > 9999 {
+		t = time.Time{}
+	}
+	return t.AppendFormat(dst, time.RFC3339Nano)
+}
+
+func parseTime(s string) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	return t, err == nil && t.UTC().Format(time.RFC3339Nano) == s
+}
+
+// appendEscaped percent-encodes everything but printable ASCII, and '%' and a
+// lone "-", which stands for the empty string.
+func appendEscaped(dst []byte, s string) []byte {
+	switch s {
+	case "":
+		return append(dst, '-')
+	case "-":
+		return append(dst, "%2d"...)
+	}
+	for i := range len(s) {
+		if c := s[i]; c > ' ' && c < 0x7f && c != '%' {
+			dst = append(dst, c)
+		} else {
+			dst = append(dst, '%', hexDigits[c>>4], hexDigits[c&15])
+		}
+	}
+	return dst
+}
+
+func unescape(s string) (string, bool) {
+	if s == "-" {
+		return "", true
+	}
+	var out []byte
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c == '%' {
+			if i+2 >= len(s) {
+				return "", false
+			}
+			hi, lo := strings.IndexByte(hexDigits, s[i+1]), strings.IndexByte(hexDigits, s[i+2])
+			if hi < 0 || lo < 0 {
+				return "", false
+			}
+			c = byte(hi<<4 | lo)
+			i += 2
+		}
+		out = append(out, c)
+	}
+	return string(out), string(appendEscaped(nil, string(out))) == s // one spelling only
+}

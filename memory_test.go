@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/adaptertest"
 )
 
 func ExampleNewMemoryAdapter() {
@@ -155,4 +156,15 @@ func TestMemoryLastEpochCannotBeDeletedIntoTheFirst(t *testing.T) {
 	require.NoError(t, a.ClaimState(t.Context(), "c", last))
 	require.ErrorIs(t, a.DeleteState(t.Context(), "c"), durable.ErrConflict)
 	require.ErrorIs(t, a.ClaimState(t.Context(), "c", 1), durable.ErrFenced)
+}
+
+func TestMemoryAdapterConforms(t *testing.T) {
+	memory := func(a durable.StateAdapter) *durable.MemoryAdapter { return a.(*durable.MemoryAdapter) }
+	adaptertest.Run(t, adaptertest.Store{
+		Open:    func(*testing.T) durable.StateAdapter { return durable.NewMemoryAdapter(nil) },
+		Reopen:  func(_ *testing.T, a durable.StateAdapter) durable.StateAdapter { return memory(a).Reopen() },
+		Expire:  func(_ *testing.T, a durable.StateAdapter, id string) { memory(a).Memory().Expire(id) },
+		Wipe:    func(_ *testing.T, a durable.StateAdapter, id string) { memory(a).Memory().Wipe(id) },
+		Corrupt: func(_ *testing.T, a durable.StateAdapter, id string) { memory(a).Memory().Corrupt(id) },
+	})
 }

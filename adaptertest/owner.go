@@ -81,13 +81,14 @@ var leaseRules = []rule{
 			o := e.owner()
 			l := e.acquires(o, "one", long)
 			before := *l
-			e.until("Expires moved", func() bool {
-				if err := o.RenewLease(e.ctx, l); err != nil {
-					e.broken("RenewLease: %v", err)
-				}
-				return l.Expires.After(before.Expires)
-			})
-			if l.Epoch != before.Epoch || l.Holder != "one" || l.TTL != long || l.Released {
+			l.TTL = 2 * long
+			if err := o.RenewLease(e.ctx, l); err != nil {
+				e.broken("RenewLease: %v", err)
+			}
+			if by := l.Expires.Sub(before.Expires); by < long/2 {
+				e.broken("Expires moved by %s when a lease of %s was renewed with a TTL of %s", by, long, l.TTL)
+			}
+			if l.Epoch != before.Epoch || l.Holder != "one" || l.TTL != 2*long || l.Released {
 				e.broken("RenewLease made %+v of %+v", *l, before)
 			}
 			e.stored(o, l)

@@ -177,8 +177,8 @@ func (sh *Shelf) with(ctx context.Context, op, id string, do func(*row) error) e
 	return &durable.Error{Op: op, ComponentID: id, Adapter: "shelf", Epoch: r.epoch, Version: r.version, Err: err}
 }
 
-// An adapter of one's own is four methods. The comment of adaptertest.Run shows
-// how to check it.
+// An adapter of one's own is four methods. The package comment shows how to
+// check it.
 func Example() {
 	ctx := context.Background()
 	var a durable.StateAdapter = NewShelf()

@@ -53,6 +53,9 @@ func TestMemoryRepeatRefreshesTheTTL(t *testing.T) {
 		got, err := a.LoadState(t.Context(), "c")
 		require.NoError(t, err)
 		require.Equal(t, "one", string(got.Data))
+		time.Sleep(time.Minute)
+		_, err = a.LoadState(t.Context(), "c")
+		require.ErrorIs(t, err, durable.ErrExpired, "a refresh must not make a state immortal")
 	})
 }
 

@@ -30,7 +30,7 @@ func TestMemoryExpiresAfterItsTTL(t *testing.T) {
 		time.Sleep(time.Minute - 1)
 		_, err := a.LoadState(t.Context(), "c")
 		require.NoError(t, err)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		_, err = a.LoadState(t.Context(), "c")
 		require.ErrorIs(t, err, durable.ErrExpired)
 		requireFence(t, err, 1, 1)
@@ -161,7 +161,7 @@ func TestMemoryLastEpochCannotBeDeletedIntoTheFirst(t *testing.T) {
 	require.ErrorIs(t, a.ClaimState(t.Context(), "c", 1), durable.ErrFenced)
 }
 
-func TestMemoryAdapterConforms(t *testing.T) {
+func TestConformance_memory(t *testing.T) {
 	memory := func(a durable.StateAdapter) *durable.MemoryAdapter { return a.(*durable.MemoryAdapter) }
 	adaptertest.Run(t, adaptertest.Store{
 		Open:    func(*testing.T) durable.StateAdapter { return durable.NewMemoryAdapter(nil) },

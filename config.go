@@ -18,8 +18,7 @@ import (
 const (
 	configBlock      = "state_persistence"
 	defaultTTL       = time.Hour // of YAML; in code a zero TTL means none
-	defaultInterval  = 60 * time.Second
-	refuseTTLBelow   = 3 // times the longest interval
+	refuseTTLBelow   = 3         // times the longest interval
 	warnTTLBelow     = 10
 	shortestLeaseTTL = time.Second
 )

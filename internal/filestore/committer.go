@@ -14,6 +14,7 @@ const (
 	maxBatch      = 4096     // requests of one commit
 	maxBatchBytes = 32 << 20 // of state in one commit of several
 	maxScratch    = 8 << 20  // of buffer kept between commits
+	idleScratch   = 64 << 10 // of buffer kept while nothing waits
 )
 
 // run is the committer. It ends when nothing waits.
@@ -31,7 +32,6 @@ func (s *Store) run(idle chan struct{}) {
 			}
 		}
 	}
-	s.scratch = nil
 }
 
 // someoneWaits reports whether there is work; otherwise the committer ends.
@@ -41,7 +41,10 @@ func (s *Store) someoneWaits() bool {
 	if s.waiting > 0 {
 		return true
 	}
-	s.queue, s.running, s.giveUp = nil, false, nil
+	if cap(s.scratch) > idleScratch {
+		s.scratch = nil
+	}
+	s.queue, s.running, s.giveUp = s.queue[:0], false, nil
 	return false
 }
 

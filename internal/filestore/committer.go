@@ -5,33 +5,59 @@ import (
 	"errors"
 	"io/fs"
 	"runtime"
+	"time"
 
 	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
 )
 
 const (
-	maxBatch      = 4096     // requests of one commit
-	maxBatchBytes = 32 << 20 // of state in one commit of several
-	maxScratch    = 8 << 20  // of buffer kept between commits
-	idleScratch   = 64 << 10 // of buffer kept while nothing waits
+	maxBatch       = 4096     // requests of one commit
+	maxBatchBytes  = 32 << 20 // of state in one commit of several
+	maxScratch     = 8 << 20  // of buffer kept between commits
+	maxGather      = 200 * time.Microsecond
+	maxGatherTries = 1000     // where time stands still
+	idleScratch    = 64 << 10 // of buffer kept while nothing waits
 )
 
 // run is the committer. It ends when nothing waits.
 func (s *Store) run(idle chan struct{}) {
 	defer close(idle)
+	answered := 0
 	for s.someoneWaits() {
 		if err := s.writable(); err != nil {
 			continue
 		}
-		runtime.Gosched() // lets those whom the last commit woke come back in time for this one
+		s.gather(answered)
 		if b := s.take(); len(b.reqs) > 0 {
 			s.commit(b)
+			answered = len(b.reqs)
 			if s.cleaningDue() {
 				s.clean()
 			}
 		}
 	}
+}
+
+// gather gives the callers whom the last commit answered a moment to come back
+// with their next save: far less than the syncs that sharing a commit saves.
+func (s *Store) gather(answered int) {
+	if answered < 2 {
+		return
+	}
+	start := time.Now()
+	for tries, expected := 0, s.countWaiting()+answered; tries < maxGatherTries && time.Since(start) < maxGather; tries++ {
+		runtime.Gosched()
+		if s.countWaiting() >= expected {
+			return
+		}
+	}
+}
+
+func (s *Store) countWaiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waiting
 }
 
 // someoneWaits reports whether there is work; otherwise the committer ends.

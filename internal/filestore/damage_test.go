@@ -31,7 +31,9 @@ func requireFallback(t *testing.T, dir, id, what string) {
 	require.Equal(t, "one", string(got.Data), what)
 	require.EqualValues(t, 1, got.Version, what)
 	require.GreaterOrEqual(t, got.LastVersion, uint64(2), what)
-	require.ErrorIs(t, s.Save(ctx, id, snap(1, 2, "again")), store.ErrConflict, what)
+	another := snap(1, 2, "another")
+	another.WriteID = "another"
+	require.ErrorIs(t, s.Save(ctx, id, another), store.ErrConflict, what)
 }
 
 func TestEveryFlippedByteOfAGenerationIsFoundOut(t *testing.T) {
@@ -220,6 +222,8 @@ func TestFilesSetAsideAreLimitedAndTheirNumbersNeverUsedAgain(t *testing.T) {
 		save(t, s, "c", 1, v, "rotten")
 		rot(t, newest(t, dir))
 	}
+	_, err := s.Load(ctx, "c")
+	require.ErrorIs(t, err, store.ErrCorrupt)
 	for v := uint64(21); v <= 24; v++ {
 		save(t, s, "c", 1, v, "good")
 	}

@@ -21,11 +21,10 @@ type heldLease struct {
 	lock  vfs.Lock // nil while it is being taken, or another handle has it
 }
 
-func (h *heldLease) close() error {
-	if h.lock == nil {
-		return nil
+func (h *heldLease) close() {
+	if h.lock != nil {
+		h.lock.Close()
 	}
-	return h.lock.Close()
 }
 
 // AcquireLease implements store.Store. The lock is held before the record is
@@ -275,6 +274,17 @@ func (s *Store) lockFile(file string) (vfs.Lock, bool, error) {
 		return nil, false, err
 	}
 	return lock, true, nil
+}
+
+// endLeases gives up all locks.
+func (s *Store) endLeases() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for file, h := range s.held {
+		h.close()
+		delete(s.held, file)
+		s.litter.stray = append(s.litter.stray, file)
+	}
 }
 
 // letGo gives up the locks of the acquisitions of name that which selects.

@@ -99,12 +99,11 @@ func (s *Store) loadNewest(ctx context.Context, id string, v *view) (*store.Snap
 
 // absent returns why there is no generation to read, nil if there is one.
 func (s *Store) absent(v *view) error {
-	switch newest := len(v.gens) - 1; {
+	there := slices.ContainsFunc(v.gens, func(g gen) bool { return g.version >= v.fence.Version })
+	switch {
 	case v.tooNew != nil:
 		return store.Answer(v.fence, v.tooNew, "")
-	case newest >= 0 && (v.doubt != nil || v.gens[newest].version >= v.fence.Version):
-		return nil
-	case newest >= 0 && slices.ContainsFunc(v.gens, func(g gen) bool { return g.verdict == bad && g.version >= v.fence.Version }):
+	case there || v.doubt != nil && len(v.gens) > 0:
 		return nil
 	case v.doubt != nil:
 		return store.Answer(v.fence, v.doubt, "")

@@ -110,6 +110,7 @@ func (s *Store) Close() error {
 	if idle != nil {
 		<-idle
 	}
+	s.endLeases() // their files are cleaned up with the rest
 	s.clean()
 	return s.release()
 }
@@ -118,12 +119,6 @@ func (s *Store) release() error {
 	s.io <- struct{}{}
 	defer func() { <-s.io }()
 	var errs []error
-	s.mu.Lock()
-	for _, h := range s.held {
-		errs = append(errs, h.close())
-	}
-	clear(s.held)
-	s.mu.Unlock()
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
 	}

@@ -169,7 +169,7 @@ func control(f *os.File, call func(fd uintptr) error) error {
 	}
 	var callErr error
 	if err := c.Control(func(fd uintptr) { callErr = call(fd) }); err != nil {
-		return err
+		return &fs.PathError{Op: "use", Path: f.Name(), Err: fs.ErrClosed} // the only reason, under another name
 	}
 	return callErr
 }

@@ -220,7 +220,8 @@ func (s *Store) listed() (ids []string, damaged error) {
 func (s *Store) History(ctx context.Context, id string) ([]store.SnapshotInfo, error) {
 	for try := 1; ; try++ {
 		infos, err := s.history(ctx, id)
-		if err != nil || len(infos) > 0 {
+		here := func(i store.SnapshotInfo) bool { return !errors.Is(i.Err, store.ErrLost) }
+		if err != nil || slices.ContainsFunc(infos, here) {
 			return infos, err
 		}
 		if _, err := s.Load(ctx, id); err != nil || try == 3 {

@@ -1,0 +1,335 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Checkpointer restores registered components on start-up, saves the changed
+// ones periodically and flushes all of them on shutdown. The order of calls is
+// [New], Register for each component, Restore, Start, and Close when the workers
+// are quiet and before the components are cleaned up. All methods are safe for
+// concurrent use.
+//
+// It runs at most two goroutines of its own, one that renews the lease (from
+// Restore to Close) and one that schedules checkpoints (from Start to Close),
+// and one for each save that is under way. None is left when Close returns,
+// except one that a component's callback keeps from returning.
+type Checkpointer struct {
+	adapter StateAdapter
+	owner   Owner // nil: no ownership
+	opts    Options
+	invalid error // what is wrong with the options
+	log     *slog.Logger
+	keeper  *keeper   // nil: no ownership
+	due     *schedule // when which component is checkpointed
+	outage  outage
+	slots   chan struct{} // bounds how many components are captured and saved at a time
+
+	life    context.Context // ends when Close has waited long enough
+	end     context.CancelFunc
+	closing context.Context // ends when Close begins
+	shut    context.CancelFunc
+	closed  func() error // closes once
+
+	restoring chan struct{} // held by the Restore that is under way
+
+	mu       sync.Mutex
+	members  []*member
+	byID     map[string]*member
+	waiting  error // what Restore waits for
+	begun    bool  // a Restore began
+	started  bool
+	closers  []io.Closer
+	running  int           // goroutines
+	finished bool          // no goroutine may begin any more
+	idle     chan struct{} // closed when finished and none is running
+}
+
+const saveSlots = 256
+
+// New returns a Checkpointer that keeps its components' state in a. Nil opts
+// mean the defaults; wrong ones are reported by Register, Restore and Start. It
+// does not touch the store and starts nothing. The caller closes a, after the
+// Checkpointer.
+func New(a StateAdapter, opts *Options) *Checkpointer {
+	o, err := opts.withDefaults()
+	if a == nil {
+		err = errors.Join(err, errors.New("New needs an adapter"))
+	}
+	if err != nil {
+		err = &Error{Op: "configure", Err: err}
+	}
+	c := &Checkpointer{
+		adapter: a, opts: o, invalid: err, log: o.Logger, due: newSchedule(),
+		slots: make(chan struct{}, saveSlots), restoring: make(chan struct{}, 1),
+		byID: map[string]*member{}, idle: make(chan struct{}),
+	}
+	c.outage.log = o.Logger
+	c.life, c.end = context.WithCancel(context.Background())
+	c.closing, c.shut = context.WithCancel(c.life)
+	c.closed = sync.OnceValue(c.close)
+	if o.LeaseTTL > 0 {
+		c.owner = findOwner(a)
+	}
+	if c.owner != nil {
+		c.keeper = newKeeper(c)
+	}
+	return c
+}
+
+// findOwner looks for the Owner capability through wrappers.
+func findOwner(a StateAdapter) Owner {
+	for a != nil {
+		if o, ok := a.(Owner); ok {
+			return o
+		}
+		w, ok := a.(interface{ Unwrap() StateAdapter })
+		if !ok {
+			return nil
+		}
+		a = w.Unwrap()
+	}
+	return nil
+}
+
+// namespace returns what precedes a component id in the adapter.
+func (c *Checkpointer) namespace() string {
+	ns := ""
+	for _, part := range []string{c.opts.System, c.opts.Replica} {
+		if part != "" {
+			ns += part + "/"
+		}
+	}
+	return ns
+}
+
+// Register adds a component. It must come before Restore. The adapter knows the
+// component as [system/][replica/]componentID; componentID must not contain "/"
+// or begin with "~". It is an error to register an id or a StatefulComponent
+// twice, or a state type that could not be read back; see StatefulComponent.
+// Register calls the component's InitState, if it has one.
+func (c *Checkpointer) Register(componentID string, comp Component) error {
+	err := c.register(componentID, comp)
+	if err != nil {
+		return &Error{Op: "register", ComponentID: componentID, Err: err}
+	}
+	return nil
+}
+
+func (c *Checkpointer) register(id string, comp Component) error {
+	name := c.namespace() + id
+	switch {
+	case c.invalid != nil:
+		return c.invalid
+	case checkID(id) != nil:
+		return checkID(id)
+	case strings.Contains(id, "/") || strings.HasPrefix(id, "~"):
+		return fmt.Errorf(`%w: %q must not contain "/" or begin with "~"`, ErrInvalidID, id)
+	case checkID(name) != nil:
+		return fmt.Errorf("%w: with system and replica %q is too long", ErrInvalidID, name)
+	case comp == nil:
+		return errors.New("the component is nil")
+	}
+	m := newMember(c, id, name, comp)
+	if err := c.reserveID(m); err != nil {
+		return err
+	}
+	err := m.attach() // calls the component, so no lock is held
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		delete(c.byID, id)
+		return err
+	}
+	c.members = append(c.members, m)
+	return nil
+}
+
+func (c *Checkpointer) reserveID(m *member) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closing.Err() != nil:
+		return ErrClosed
+	case c.byID[m.id] != nil:
+		return errors.New("the id is registered already")
+	case c.begun:
+		return errors.New("it must come before Restore")
+	}
+	c.byID[m.id] = m
+	return nil
+}
+
+// choose returns the named components, all for no names.
+func (c *Checkpointer) choose(ids []string) ([]*member, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(ids) == 0 {
+		return append([]*member(nil), c.members...), nil
+	}
+	var chosen []*member
+	var errs []error
+	for _, id := range ids {
+		if m := c.byID[id]; m != nil {
+			chosen = append(chosen, m)
+		} else {
+			errs = append(errs, &Error{Op: "choose", ComponentID: id, Err: ErrNotRegistered})
+		}
+	}
+	return chosen, errors.Join(errs...)
+}
+
+// Start begins the periodic checkpoints. Each component is saved once within
+// its first interval, at a random moment, and then every interval if it changed;
+// an unchanged one is kept alive in the store. It is ErrNotRestored unless every
+// registered component was restored. Starting again does nothing.
+func (c *Checkpointer) Start() error {
+	members, _ := c.choose(nil)
+	var errs []error
+	if c.invalid != nil {
+		errs = append(errs, c.invalid)
+	}
+	for _, m := range members {
+		if !m.everRestored() {
+			errs = append(errs, &Error{Op: "start", ComponentID: m.id, Err: ErrNotRestored})
+		}
+	}
+	c.mu.Lock()
+	if c.closing.Err() != nil {
+		errs = append(errs, &Error{Op: "start", Err: ErrClosed})
+	}
+	again := c.started
+	c.started = c.started || len(errs) == 0
+	c.mu.Unlock()
+	if len(errs) > 0 || again {
+		return errors.Join(errs...)
+	}
+	c.due.plan(members)
+	c.spawn(func() { c.due.run(c.closing) })
+	return nil
+}
+
+// Checkpoint saves the named components now, all without names, and returns when
+// every change made before the call is durable, or ctx ends. The error lists
+// what failed; the others were saved. Calling it inside Update, View or Do is a
+// programming error that ends with ctx.
+func (c *Checkpointer) Checkpoint(ctx context.Context, componentIDs ...string) error {
+	members, err := c.choose(componentIDs)
+	if err != nil {
+		return err
+	}
+	flights := make([]*flight, len(members))
+	for i, m := range members {
+		flights[i] = m.request()
+	}
+	var errs []error
+	for _, f := range flights {
+		if err := f.wait(ctx); err != nil {
+			errs = append(errs, err)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Status returns what is known of each component, in the order of registration.
+// It never waits for the store or a component.
+func (c *Checkpointer) Status() []ComponentStatus {
+	members, _ := c.choose(nil)
+	all := make([]ComponentStatus, len(members))
+	for i, m := range members {
+		all[i] = m.snapshotStatus()
+	}
+	return all
+}
+
+// Health is nil when every component is restored, this process owns them, and
+// none has gone three intervals without a successful save or check. It is meant
+// for readiness, never for liveness: an outage of the store must not get
+// processes killed that hold the newest state. While Restore waits for a held
+// lease it is ErrLeaseHeld: a healthy standby, which may count as ready.
+func (c *Checkpointer) Health() error {
+	if c.invalid != nil {
+		return c.invalid
+	}
+	c.mu.Lock()
+	waiting := c.waiting
+	c.mu.Unlock()
+	switch {
+	case c.closing.Err() != nil:
+		return &Error{Op: "health", Err: ErrClosed}
+	case waiting != nil:
+		return waiting
+	case c.keeper != nil && c.keeper.lost() != nil:
+		return c.keeper.lost()
+	}
+	members, _ := c.choose(nil)
+	var first error
+	unwell := 0
+	for _, m := range members {
+		if err := m.health(); err != nil {
+			unwell++
+			first = cmpOr(first, err)
+		}
+	}
+	if unwell > 1 {
+		return fmt.Errorf("%w (and %d more components)", first, unwell-1)
+	}
+	return first
+}
+
+func cmpOr(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// closeWith makes Close close the closers after everything else, in order.
+func (c *Checkpointer) closeWith(closers ...io.Closer) {
+	c.mu.Lock()
+	c.closers = append(c.closers, closers...)
+	c.mu.Unlock()
+}
+
+// spawn runs fn in a goroutine that Close waits for, or returns false when
+// Close is over.
+func (c *Checkpointer) spawn(fn func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.finished {
+		return false
+	}
+	c.running++
+	go func() {
+		defer c.exited()
+		fn()
+	}()
+	return true
+}
+
+func (c *Checkpointer) exited() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running--
+	if c.finished && c.running == 0 {
+		close(c.idle)
+	}
+}
+
+func (c *Checkpointer) event(op string, m *member, version uint64, bytes int, start time.Time, err error) {
+	e := Event{Op: op, Version: version, Bytes: bytes, Duration: time.Since(start), Err: err}
+	if m != nil {
+		e.ComponentID = m.id
+	}
+	c.opts.OnEvent(e)
+}

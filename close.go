@@ -1,0 +1,245 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Close takes the final checkpoint of every restored component, releases the
+// lease and stops. Call it when the workers are quiet and before components are
+// cleaned up: it saves what it finds.
+//
+// nil means that every component's last change is durable. Otherwise errors.As
+// finds a *CloseError that lists what is not, and how old its last good
+// checkpoint is; what went to Options.Spill is listed too. Saves run in parallel
+// and are tried again within Options.CloseTimeout, which Close keeps whatever the
+// components and the store do. It works without Start, after a failed Restore,
+// and again, with the same result.
+func (c *Checkpointer) Close() error { return c.closed() }
+
+func (c *Checkpointer) close() error {
+	c.shut()
+	ctx, cancel := context.WithTimeout(context.Background(), c.opts.CloseTimeout)
+	defer cancel()
+	c.awaitRestore(ctx)
+	saving, stop := context.WithTimeout(ctx, c.opts.CloseTimeout-c.reserve())
+	defer stop()
+	keeping := c.keepLease(saving)
+	members, _ := c.choose(nil)
+	c.saveFinally(saving, members)
+	stop()
+	c.end() // saves that still hang are given up
+	unsaved := c.unsaved(members)
+	if c.opts.Spill != nil {
+		c.spillAll(ctx, unsaved)
+	}
+	<-keeping
+	c.letGo(ctx)
+	err := c.closeResult(unsaved)
+	c.shutMembers(members)
+	return errors.Join(err, c.finish(ctx))
+}
+
+// awaitRestore lets a Restore that Close interrupts come to its end.
+func (c *Checkpointer) awaitRestore(ctx context.Context) {
+	select {
+	case c.restoring <- struct{}{}:
+	case <-ctx.Done():
+	}
+}
+
+// reserve is the part of the budget kept for what follows the final saves.
+func (c *Checkpointer) reserve() time.Duration {
+	if c.opts.Spill != nil {
+		return min(c.opts.CloseTimeout/3, 5*time.Second)
+	}
+	return min(c.opts.CloseTimeout/10, time.Second)
+}
+
+// keepLease goes on renewing the lease while final saves take their time.
+func (c *Checkpointer) keepLease(ctx context.Context) <-chan struct{} {
+	done := make(chan struct{})
+	if c.keeper == nil || !c.spawn(func() {
+		defer close(done)
+		for sleep(ctx, c.opts.LeaseTTL/3) {
+			c.keeper.renew(ctx)
+		}
+	}) {
+		close(done)
+	}
+	return done
+}
+
+// finalRounds bounds how often a component that still changes is saved: the
+// workers should have been quiet.
+const finalRounds = 3
+
+// saveFinally saves all members in parallel and tries again what failed, until
+// ctx ends.
+func (c *Checkpointer) saveFinally(ctx context.Context, members []*member) {
+	wait := newBackoff(time.Second)
+	for round := 1; ; round++ {
+		pending := map[*member]*flight{}
+		for _, m := range members {
+			if m.wantsFinal(round) {
+				pending[m] = m.enqueue()
+			}
+		}
+		for _, f := range pending {
+			_ = f.wait(ctx) // the member remembers how it went
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		again := false
+		for m := range pending {
+			again = again || m.wantsFinal(round+1)
+		}
+		if !again || !wait.sleep(ctx) {
+			return
+		}
+	}
+}
+
+// wantsFinal reports whether the component needs another save in this round.
+func (m *member) wantsFinal(round int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.gate != nil:
+		return false
+	case round == 1, m.status.Err != nil:
+		return true
+	default:
+		return m.changed() && round <= finalRounds
+	}
+}
+
+// unsaved returns the members whose last change is not durable.
+func (c *Checkpointer) unsaved(members []*member) (list []*member) {
+	for _, m := range members {
+		m.mu.Lock()
+		err := m.status.Err
+		saved := m.stored.attempt != "" && m.quiet() && !m.changed() && (err == nil || errors.Is(err, ErrFenced))
+		idle := m.gate != nil && !m.ever && (m.tracked == nil || m.tracked.fresh())
+		m.mu.Unlock()
+		if !saved && !idle {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// quiet reports that no save is under way. The caller holds m.mu.
+func (m *member) quiet() bool { return m.newest == nil || m.newest.landed() }
+
+// spillAll gives what could not be saved to the spill adapter. A component whose
+// callback hangs is given up alone.
+func (c *Checkpointer) spillAll(ctx context.Context, unsaved []*member) {
+	results := make(chan error, len(unsaved))
+	sent := 0
+	given, cancel := context.WithTimeout(ctx, c.reserve()/4)
+	defer cancel()
+	for _, m := range unsaved {
+		if m.spillable(given) && c.spawn(func() { results <- m.spill(ctx) }) {
+			sent++
+		}
+	}
+	failed := 0
+	for range sent {
+		select {
+		case err := <-results:
+			if err != nil {
+				failed++
+			}
+		case <-ctx.Done():
+			c.log.Error("durable: spilling took too long", "components", len(unsaved))
+			return
+		}
+	}
+	if sent > 0 {
+		c.log.Warn("durable: final state was spilled; the next restore takes it from there", "components", sent-failed, "failed", failed)
+	}
+}
+
+// spillable reports that the component was restored and that its last save has
+// returned by now.
+func (m *member) spillable(ctx context.Context) bool {
+	m.mu.Lock()
+	f, open := m.newest, m.gate == nil
+	m.mu.Unlock()
+	if f != nil {
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+		}
+	}
+	return open && (f == nil || f.landed())
+}
+
+// letGo releases the lease. If that fails the next owner waits for its expiry.
+func (c *Checkpointer) letGo(ctx context.Context) {
+	if c.keeper == nil {
+		return
+	}
+	start := time.Now()
+	err := c.keeper.release(ctx)
+	if err != nil && !errors.Is(err, ErrFenced) {
+		c.log.Warn("durable: the lease could not be released; a successor waits for its expiry", "error", err)
+	}
+	c.event("lease", nil, 0, 0, start, err)
+}
+
+func (c *Checkpointer) closeResult(unsaved []*member) error {
+	if len(unsaved) == 0 {
+		return nil
+	}
+	e := &CloseError{}
+	for _, m := range unsaved {
+		s := m.snapshotStatus()
+		m.mu.Lock()
+		switch {
+		case m.gate != nil:
+			s.Err = m.gate
+		case !m.quiet():
+			s.Err = m.fail("save", fmt.Errorf("not finished within the budget of %s", c.opts.CloseTimeout))
+		case s.Err == nil:
+			s.Err = m.fail("save", errors.New("it changed during Close"))
+		}
+		m.mu.Unlock()
+		s.Changed = true
+		e.Unsaved = append(e.Unsaved, s)
+	}
+	return e
+}
+
+func (c *Checkpointer) shutMembers(members []*member) {
+	for _, m := range members {
+		m.mu.Lock()
+		m.gate = m.fail("save", ErrClosed)
+		m.mu.Unlock()
+	}
+}
+
+// finish waits for the goroutines and closes what Close owns.
+func (c *Checkpointer) finish(ctx context.Context) error {
+	c.mu.Lock()
+	c.finished = true
+	if c.running == 0 {
+		close(c.idle)
+	}
+	closers := c.closers
+	c.mu.Unlock()
+	select {
+	case <-c.idle:
+	case <-ctx.Done():
+		c.log.Error("durable: a component's callback or the adapter does not return; its goroutine is left behind")
+	}
+	var errs []error
+	for _, cl := range closers {
+		errs = append(errs, cl.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,364 @@
+package durable
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"sync"
+	"sync/atomic"
+
+	"github.com/durablestate/durable/internal/jsonstate"
+)
+
+// Component is anything with state. Most components embed [StatefulComponent]
+// and have both methods already.
+//
+// A Component may have more methods, which [Checkpointer.Register] looks for:
+// StateSchema() int and MigrateState(from int, data []byte) ([]byte, error), see
+// StatefulComponent.
+type Component interface {
+	// SnapshotState returns the encoded state. It is called from a
+	// checkpoint goroutine, never twice at a time by one Checkpointer, and
+	// must take the component's own lock. The caller owns the result. Equal
+	// bytes mean that nothing changed.
+	SnapshotState() ([]byte, error)
+
+	// RestoreState replaces the state by one that SnapshotState returned
+	// earlier. After an error the component must be as it was before. It
+	// must not keep data.
+	RestoreState(data []byte) error
+}
+
+// StatefulComponent holds a state of type T and its lock. Embed one in a
+// component, or use named fields and register each. The zero value is ready to
+// use and starts from the zero T; it must not be copied after first use. All
+// methods are safe for concurrent use.
+//
+// The state is encoded as JSON unless it encodes itself. Register refuses a T
+// that JSON would drop or could not read back: unexported fields without
+// `json:"-"`, interfaces with methods, channels, functions. In a map[string]any
+// integers come back as int64 (uint64 above it), exact, other numbers as float64.
+//
+// Methods with special meaning are looked for on the registered component
+// first, where they are called without the lock, and then on *T, where they are
+// called under it:
+//
+//   - InitState() is called before first use and after every restore. Without it
+//     a nil map T is made.
+//   - Clone() T: the state is cloned under the lock and encoded outside it, so
+//     that writers wait for the clone only.
+//   - MarshalState() ([]byte, error) and UnmarshalState([]byte) error: the state's
+//     own encoding (codec "binary") in place of JSON. What was stored as JSON is
+//     still read as JSON.
+//   - StateSchema() int and MigrateState(from int, data []byte) ([]byte, error): the
+//     version of the state's format, and one step from the version from to the
+//     next. A restore takes as many steps as needed. State of a schema above the
+//     program's is ErrTooNew and stays untouched.
+type StatefulComponent[T any] struct {
+	mu      sync.RWMutex
+	value   T
+	ready   atomic.Bool   // the state was initialised
+	changes atomic.Uint64 // grows with every Update; written under mu
+	primed  bool          // started from something other than the zero T
+	codec   string        // of the data that the next RestoreState is given
+	link    atomic.Pointer[link]
+}
+
+// link ties a StatefulComponent to its Checkpointer.
+type link struct {
+	comp Component // the registered component, which may be what embeds the StatefulComponent
+	host host
+}
+
+// host is the part of a Checkpointer that one component sees.
+type host interface {
+	// save saves the component's state as it is at the time of the call or
+	// later and returns when that is durable, or ctx ends.
+	save(ctx context.Context) error
+}
+
+// NewStatefulComponent returns a component whose state starts from initial,
+// which belongs to the component from then on.
+func NewStatefulComponent[T any](initial T) *StatefulComponent[T] {
+	return &StatefulComponent[T]{value: initial, primed: true}
+}
+
+// Update calls fn with exclusive access to the state and marks it as changed.
+// The pointer is valid only until fn returns. An Update before Restore sets the
+// state to start from when none is stored.
+func (c *StatefulComponent[T]) Update(fn func(*T)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.change(fn)
+}
+
+func (c *StatefulComponent[T]) change(fn func(*T)) {
+	if !c.ready.Load() {
+		c.init()
+	}
+	c.changes.Add(1) // first: also when fn panics half-way
+	fn(&c.value)
+}
+
+// View calls fn with shared access to the state. The pointer is valid only until
+// fn returns, and fn must not modify the state.
+func (c *StatefulComponent[T]) View(fn func(*T)) {
+	c.ensure()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	fn(&c.value)
+}
+
+// ensure initialises the state before first use.
+func (c *StatefulComponent[T]) ensure() {
+	if c.ready.Load() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ready.Load() {
+		c.init()
+	}
+}
+
+// Commit is Update, and returns when that change is durable. An error does not
+// undo fn: the change stays and the next checkpoint saves it, unless the error
+// is ErrFenced. Concurrent Commits share saves. Calling it inside Update, View or
+// Do is a programming error that ends with ctx; fn is not called then.
+func (c *StatefulComponent[T]) Commit(ctx context.Context, fn func(*T)) error {
+	if err := lock(ctx, &c.mu); err != nil {
+		return err
+	}
+	func() {
+		defer c.mu.Unlock()
+		c.change(fn)
+	}()
+	return c.CheckpointState(ctx)
+}
+
+// CheckpointState saves the state now and returns when every change made before
+// the call is durable, or ctx ends. It is ErrNotRegistered without a
+// Checkpointer, ErrNotRestored before a successful Restore, ErrFenced after a
+// newer owner took over, and ErrClosed after Close.
+func (c *StatefulComponent[T]) CheckpointState(ctx context.Context) error {
+	l := c.link.Load()
+	if l == nil {
+		return &Error{Op: "checkpoint", Err: ErrNotRegistered}
+	}
+	return l.host.save(ctx)
+}
+
+// lock locks mu unless ctx ends first.
+func lock(ctx context.Context, mu *sync.RWMutex) error {
+	if mu.TryLock() {
+		return nil
+	}
+	if ctx.Done() == nil {
+		mu.Lock()
+		return nil
+	}
+	locked, left := make(chan struct{}), make(chan struct{})
+	go func() { // ends as soon as the holder unlocks
+		mu.Lock()
+		select {
+		case locked <- struct{}{}:
+		case <-left:
+			mu.Unlock()
+		}
+	}()
+	select {
+	case <-locked:
+		return nil
+	case <-ctx.Done():
+		close(left)
+		return ctx.Err()
+	}
+}
+
+// SnapshotState returns the encoded state. The caller owns the result.
+func (c *StatefulComponent[T]) SnapshotState() ([]byte, error) {
+	if m, ok := c.owner().(stateMarshaler); ok {
+		return m.MarshalState()
+	}
+	if o, ok := c.owner().(interface{ Clone() T }); ok {
+		v := o.Clone()
+		return encode(&v)
+	}
+	c.ensure()
+	c.mu.RLock()
+	cl, ok := any(&c.value).(interface{ Clone() T })
+	if !ok {
+		defer c.mu.RUnlock()
+		return encode(&c.value)
+	}
+	v := func() T {
+		defer c.mu.RUnlock()
+		return cl.Clone()
+	}()
+	return encode(&v)
+}
+
+func encode[T any](v *T) ([]byte, error) {
+	if m, ok := any(v).(stateMarshaler); ok {
+		return m.MarshalState()
+	}
+	return jsonstate.Marshal(v)
+}
+
+// RestoreState replaces the state by data, which it decodes into a fresh T: it
+// never merges. After an error the state is as it was before.
+func (c *StatefulComponent[T]) RestoreState(data []byte) error {
+	c.mu.Lock()
+	codec := c.codec
+	c.codec = ""
+	c.mu.Unlock()
+	if codec == "" {
+		codec = c.stateCodec()
+	}
+	if u, ok := c.owner().(stateUnmarshaler); ok && codec == codecBinary {
+		if err := u.UnmarshalState(data); err != nil {
+			return err
+		}
+		c.restored()
+		return nil
+	}
+	var fresh T
+	if err := decode(codec, data, &fresh); err != nil {
+		return err
+	}
+	c.replace(fresh)
+	return nil
+}
+
+func decode[T any](codec string, data []byte, v *T) error {
+	if codec != codecBinary {
+		return jsonstate.Unmarshal(data, v)
+	}
+	u, ok := any(v).(stateUnmarshaler)
+	if !ok {
+		return fmt.Errorf("the state was stored by MarshalState, but %T has no UnmarshalState", v)
+	}
+	return u.UnmarshalState(data)
+}
+
+// replace makes v the state and initialises it.
+func (c *StatefulComponent[T]) replace(v T) {
+	c.mu.Lock()
+	c.value = v
+	c.init()
+	c.mu.Unlock()
+	c.restored()
+}
+
+// restored calls the registered component's InitState.
+func (c *StatefulComponent[T]) restored() {
+	if i, ok := c.owner().(stateInitialiser); ok {
+		i.InitState()
+	}
+}
+
+// init makes the state usable. The caller holds the lock.
+func (c *StatefulComponent[T]) init() {
+	if v := reflect.ValueOf(&c.value).Elem(); v.Kind() == reflect.Map && v.IsNil() {
+		v.Set(reflect.MakeMap(v.Type()))
+	}
+	if i, ok := any(&c.value).(stateInitialiser); ok {
+		i.InitState()
+	}
+	c.ready.Store(true)
+}
+
+// owner returns the registered component, nil before Register and when the
+// StatefulComponent was registered itself.
+func (c *StatefulComponent[T]) owner() Component {
+	if l := c.link.Load(); l != nil && l.comp != Component(c) {
+		return l.comp
+	}
+	return nil
+}
+
+// The methods below are what a Checkpointer knows of a StatefulComponent beyond
+// Component. They are promoted to whatever embeds it.
+
+// tracked is a component that counts its changes.
+type tracked interface {
+	attach(comp Component, h host) error
+	changeCount() uint64
+	fresh() bool
+	reset()
+	expect(codec string)
+	stateCodec() string
+	withState(fn func(state any))
+}
+
+func (c *StatefulComponent[T]) attach(comp Component, h host) error {
+	if err := c.check(comp); err != nil {
+		return err
+	}
+	if !c.link.CompareAndSwap(nil, &link{comp, h}) {
+		return fmt.Errorf("it is registered already; each component needs a StatefulComponent of its own")
+	}
+	c.ensure()
+	c.restored()
+	return nil
+}
+
+func (c *StatefulComponent[T]) check(comp Component) error {
+	for _, v := range []any{comp, &c.value} {
+		_, m := v.(stateMarshaler)
+		_, u := v.(stateUnmarshaler)
+		switch {
+		case m && u:
+			return nil
+		case m != u:
+			return fmt.Errorf("%T has only one of MarshalState and UnmarshalState", v)
+		}
+	}
+	return jsonstate.Check(reflect.TypeFor[T]())
+}
+
+func (c *StatefulComponent[T]) changeCount() uint64 { return c.changes.Load() }
+
+// fresh reports whether the state is still the initialised zero T.
+func (c *StatefulComponent[T]) fresh() bool {
+	return c.changes.Load() == 0 && !c.primed
+}
+
+// reset replaces the state by the initialised zero T.
+func (c *StatefulComponent[T]) reset() {
+	var zero T
+	c.replace(zero)
+}
+
+// expect says in which codec the next RestoreState gets its data.
+func (c *StatefulComponent[T]) expect(codec string) {
+	c.mu.Lock()
+	c.codec = codec
+	c.mu.Unlock()
+}
+
+const (
+	codecJSON   = "json"
+	codecBinary = "binary"
+)
+
+func (c *StatefulComponent[T]) stateCodec() string {
+	_, onOwner := c.owner().(stateMarshaler)
+	if _, onState := any(&c.value).(stateMarshaler); onState || onOwner {
+		return codecBinary
+	}
+	return codecJSON
+}
+
+// withState calls fn with the *T under the lock.
+func (c *StatefulComponent[T]) withState(fn func(state any)) { c.View(func(v *T) { fn(v) }) }
+
+type (
+	stateInitialiser interface{ InitState() }
+	stateMarshaler   interface{ MarshalState() ([]byte, error) }
+	stateUnmarshaler interface{ UnmarshalState([]byte) error }
+	schemaHolder     interface{ StateSchema() int }
+	schemaMigrator   interface {
+		MigrateState(from int, data []byte) ([]byte, error)
+	}
+)

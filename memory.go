@@ -1,0 +1,42 @@
+package durable
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/durablestate/durable/internal/memstore"
+)
+
+// MemoryAdapter keeps snapshots in memory, for tests: nothing survives the
+// process. It follows the same rules as the other adapters and stores the same
+// bytes, so it shares no memory with its callers and a component that works
+// with it works with them. It has no goroutines and takes the time from
+// [time.Now], so it works in a testing/synctest bubble.
+//
+// It implements [StateAdapter], [Owner] and [Historian] and is safe for
+// concurrent use.
+type MemoryAdapter struct{ base }
+
+// MemoryOptions are the options of a [MemoryAdapter].
+type MemoryOptions struct {
+	Keep int           // generations kept of each component; 3
+	TTL  time.Duration // how long a state lives after its last save or refresh; no expiry
+}
+
+// NewMemoryAdapter returns an empty adapter; nil opts mean the defaults.
+func NewMemoryAdapter(opts *MemoryOptions) *MemoryAdapter {
+	var o MemoryOptions
+	if opts != nil {
+		o = *opts
+	}
+	return &MemoryAdapter{base{
+		name:  "memory",
+		store: memstore.New(max(cmp.Or(o.Keep, 3), 1), max(o.TTL, 0)),
+	}}
+}
+
+var _ interface {
+	StateAdapter
+	Owner
+	Historian
+} = (*MemoryAdapter)(nil)

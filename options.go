@@ -1,0 +1,158 @@
+package durable
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+)
+
+// Options configures a [Checkpointer]. Zero fields mean the defaults named here.
+type Options struct {
+	System, Replica string                      // namespace of the component ids and name of the lease, without "/"; default none; Replica needs System
+	Holder          string                      // who holds the lease; default host, process and a random part. A stable pod name takes its own lease back at once
+	Interval        time.Duration               // between checkpoints of a component; 60 s
+	Restore         RestorePolicy               // FreshIfAbsent
+	Components      map[string]ComponentOptions // exceptions by component id
+	SaveTimeout     time.Duration               // one save; 10 s
+	CloseTimeout    time.Duration               // all of Close; 20 s
+	LeaseTTL        time.Duration               // 15 s, renewed at a third of it; negative: no ownership
+	Logger          *slog.Logger                // default slog.Default()
+	Consistent      bool                        // capture and restore all components as one set; not available yet, Restore refuses it
+	Spill           StateAdapter                // receives final snapshots when the adapter cannot be reached at Close; default none; the caller closes it
+	OnEvent         func(Event)                 // every save, skip, failure, restore, fence, lease change: the hook for metrics; must not block
+}
+
+// ComponentOptions are exceptions for one component. Zero fields mean what
+// Options says for all.
+type ComponentOptions struct {
+	Interval time.Duration
+	Restore  RestorePolicy
+}
+
+// RestorePolicy says which outcomes of a restore are good enough to start.
+// Whatever a policy does not name is an error of Restore, and that component
+// cannot save.
+type RestorePolicy string
+
+const (
+	// FreshIfAbsent starts fresh when nothing was ever saved, and with a
+	// warning when the state expired.
+	FreshIfAbsent RestorePolicy = "fresh-if-absent"
+	// RestoreRequired accepts only Restored and FellBack. Use it after the
+	// first start: it notices a store that lost everything.
+	RestoreRequired RestorePolicy = "required"
+	// FreshIfUnreadable starts fresh also when the state was lost, is
+	// corrupt, too new or rejected. The old bytes are set aside under the
+	// reserved id "~aside/...", never overwritten.
+	FreshIfUnreadable RestorePolicy = "fresh-if-unreadable"
+)
+
+// Outcome says how the restore of one component ended. The zero value means
+// unknown.
+type Outcome string
+
+const (
+	FirstBoot   Outcome = "first-boot"  // nothing was ever saved
+	Restored    Outcome = "restored"    // the newest state is back
+	FellBack    Outcome = "fell-back"   // an older generation is back; newer ones did not verify
+	Expired     Outcome = "expired"     // ErrExpired
+	Lost        Outcome = "lost"        // ErrLost
+	Corrupt     Outcome = "corrupt"     // ErrCorrupt
+	TooNew      Outcome = "too-new"     // ErrTooNew, of the envelope or of the state's schema
+	Rejected    Outcome = "rejected"    // read, but RestoreState or a migration refused it
+	Unreachable Outcome = "unreachable" // it could not be read, or not be claimed
+)
+
+// starts reports whether a component may run after outcome o.
+func (p RestorePolicy) starts(o Outcome) bool {
+	switch o {
+	case Restored, FellBack:
+		return true
+	case FirstBoot, Expired:
+		return p != RestoreRequired
+	case Lost, Corrupt, TooNew, Rejected:
+		return p == FreshIfUnreadable
+	}
+	return false
+}
+
+func (p RestorePolicy) valid() bool {
+	return p == "" || p == FreshIfAbsent || p == RestoreRequired || p == FreshIfUnreadable
+}
+
+const (
+	defaultInterval     = 60 * time.Second
+	defaultSaveTimeout  = 10 * time.Second
+	defaultCloseTimeout = 20 * time.Second
+	defaultLeaseTTL     = 15 * time.Second
+)
+
+// withDefaults returns a copy of o with every default filled in, and what is
+// wrong with it.
+func (o *Options) withDefaults() (Options, error) {
+	var d Options
+	if o != nil {
+		d = *o
+	}
+	err := d.check()
+	setDefault(&d.Interval, defaultInterval)
+	setDefault(&d.SaveTimeout, defaultSaveTimeout)
+	setDefault(&d.CloseTimeout, defaultCloseTimeout)
+	setDefault(&d.LeaseTTL, defaultLeaseTTL)
+	setDefault(&d.Restore, FreshIfAbsent)
+	if d.Holder == "" {
+		host, _ := os.Hostname()
+		d.Holder = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), rand.Text()[:8])
+	}
+	if d.Logger == nil {
+		d.Logger = slog.Default()
+	}
+	if d.OnEvent == nil {
+		d.OnEvent = func(Event) {}
+	}
+	return d, err
+}
+
+func setDefault[V comparable](v *V, d V) {
+	var zero V
+	if *v == zero {
+		*v = d
+	}
+}
+
+func (o *Options) check() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, part := range []struct{ name, value string }{{"System", o.System}, {"Replica", o.Replica}} {
+		if strings.Contains(part.value, "/") || strings.HasPrefix(part.value, "~") || part.value != "" && checkID(part.value) != nil {
+			bad(`Options.%s %q must be a valid id without "/" and without a leading "~"`, part.name, part.value)
+		}
+	}
+	if o.Replica != "" && o.System == "" {
+		bad("Options.Replica needs Options.System")
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{{"Interval", o.Interval}, {"SaveTimeout", o.SaveTimeout}, {"CloseTimeout", o.CloseTimeout}} {
+		if d.value < 0 {
+			bad("Options.%s must not be negative", d.name)
+		}
+	}
+	if !o.Restore.valid() {
+		bad("Options.Restore %q is unknown", o.Restore)
+	}
+	for id, c := range o.Components {
+		if c.Interval < 0 || !c.Restore.valid() {
+			bad("Options.Components[%q]: negative interval or unknown restore policy %q", id, c.Restore)
+		}
+	}
+	if o.Consistent {
+		bad("Options.Consistent is not available in this version")
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,104 @@
+package durable
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Report tells what Restore found, component by component in the order of
+// registration.
+type Report struct {
+	Results []RestoreResult
+
+	// CleanShutdown reports that the predecessor released its lease, that
+	// is, ended with Close. It is false when there was none.
+	CleanShutdown bool
+	Predecessor   string // holder of the lease before; empty if unknown or none
+}
+
+// Component returns the result of one component.
+func (r Report) Component(id string) (RestoreResult, bool) {
+	for _, res := range r.Results {
+		if res.ComponentID == id {
+			return res, true
+		}
+	}
+	return RestoreResult{}, false
+}
+
+// RestoreResult is the outcome for one component.
+type RestoreResult struct {
+	ComponentID    string
+	Outcome        Outcome
+	Epoch, Version uint64        // of the snapshot used; Version 0: left by a plain writer, unverified
+	SavedAt        time.Time     // writer's clock
+	Age            time.Duration // now less SavedAt, not negative
+	Schema         int           // as stored, before migration
+	Skipped        []uint64      // newer versions that did not verify
+	Err            error         // why the state could not be used; nil for FirstBoot, Restored and FellBack
+}
+
+// Event is what OnEvent receives. It never carries state.
+type Event struct {
+	Op          string // "save", "skip" (unchanged, kept alive), "restore", "fence", "lease", "spill"
+	ComponentID string // empty for the lease
+	Version     uint64
+	Bytes       int
+	Duration    time.Duration
+	Err         error // nil: it succeeded
+}
+
+// ComponentStatus is what a Checkpointer knows of one component.
+type ComponentStatus struct {
+	ComponentID string
+	Version     uint64        // last known to be stored
+	SavedAt     time.Time     // of that version
+	Age         time.Duration // since the stored copy was last known to be current; 0 if never
+	Changed     bool          // there is a change that is not stored
+	Bytes       int           // of the last save
+	Saves       uint64        // successful saves
+	Skips       uint64        // successful checks that nothing had changed
+	Failures    uint64
+	Err         error // of the last attempt, nil if it succeeded
+}
+
+// CloseError is what errors.As finds in Close's error when the last change of
+// some components is not durable in the adapter.
+type CloseError struct {
+	Unsaved []ComponentStatus
+}
+
+func (e *CloseError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "durable: close: %d component(s) not saved:", len(e.Unsaved))
+	for i, s := range e.Unsaved {
+		if i == 10 {
+			fmt.Fprintf(&b, " and %d more", len(e.Unsaved)-i)
+			break
+		}
+		fmt.Fprintf(&b, " %q (%s", s.ComponentID, lastGood(s))
+		if s.Err != nil {
+			fmt.Fprintf(&b, "; %s", strings.TrimPrefix(s.Err.Error(), "durable: "))
+		}
+		b.WriteString(")")
+	}
+	return b.String()
+}
+
+func (e *CloseError) Unwrap() []error {
+	var errs []error
+	for _, s := range e.Unsaved {
+		if s.Err != nil {
+			errs = append(errs, s.Err)
+		}
+	}
+	return errs
+}
+
+func lastGood(s ComponentStatus) string {
+	if s.Version == 0 {
+		return "never saved"
+	}
+	return fmt.Sprintf("last good checkpoint is version %d, %s old", s.Version, s.Age.Round(time.Millisecond))
+}

@@ -1,0 +1,482 @@
+package durable
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+const (
+	restoreParallel = 64
+	claimRounds     = 5
+	pollLease       = 200 * time.Millisecond // so a hand-over is quick
+	maxStoreBackoff = 5 * time.Second
+)
+
+// Restore takes ownership and brings the state of every component back, or of
+// the named ones. Call it when the components are set up and before they process
+// anything. It waits for a lease that another process holds and for a store that
+// cannot be reached, with jittered backoff, until ctx ends.
+//
+// The report says what was found, also beside an error. An error means that some
+// component must not run: its state exists and could not be used, or its policy
+// asks for more than was found. Such a component cannot save, so that nothing is
+// overwritten; the others can.
+//
+// Named components may be restored again later, for instance after ErrFenced or
+// after a component was set up anew. Until that has succeeded its saves answer
+// ErrNotRestored.
+func (c *Checkpointer) Restore(ctx context.Context, componentIDs ...string) (Report, error) {
+	members, err := c.beginRestore(ctx, componentIDs)
+	if err != nil {
+		return Report{}, err
+	}
+	defer func() { <-c.restoring }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.closing, cancel)() // Close ends a waiting Restore
+	for _, m := range members {
+		if err := m.quiesce(ctx); err != nil {
+			return Report{}, c.ended(err)
+		}
+	}
+	report, err := c.restoreOwned(ctx, members)
+	c.waitFor(nil)
+	return report, c.ended(err)
+}
+
+// ended tells a Restore that Close ended from one whose caller gave up.
+func (c *Checkpointer) ended(err error) error {
+	if err != nil && c.closing.Err() != nil {
+		return &Error{Op: "restore", Err: ErrClosed}
+	}
+	return err
+}
+
+// beginRestore checks the call and waits for its turn.
+func (c *Checkpointer) beginRestore(ctx context.Context, ids []string) ([]*member, error) {
+	if c.invalid != nil {
+		return nil, c.invalid
+	}
+	if c.closing.Err() != nil {
+		return nil, &Error{Op: "restore", Err: ErrClosed}
+	}
+	members, err := c.choose(ids)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.unknownOptions(); err != nil {
+		return nil, err
+	}
+	select {
+	case c.restoring <- struct{}{}:
+		return members, nil
+	case <-ctx.Done():
+		return nil, &Error{Op: "restore", Err: ctx.Err()}
+	}
+}
+
+// unknownOptions closes the list of components and compares the options with it.
+func (c *Checkpointer) unknownOptions() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.begun = true
+	var errs []error
+	for id := range c.opts.Components {
+		if c.byID[id] == nil {
+			errs = append(errs, &Error{Op: "configure", ComponentID: id, Err: fmt.Errorf("Options.Components has an entry for it: %w", ErrNotRegistered)})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Checkpointer) waitFor(err error) {
+	c.mu.Lock()
+	c.waiting = err
+	c.mu.Unlock()
+}
+
+// restoreOwned restores members under a lease. A claim that is refused means
+// that somebody was there with a greater epoch, so a new lease is taken.
+func (c *Checkpointer) restoreOwned(ctx context.Context, members []*member) (Report, error) {
+	if c.keeper == nil {
+		results, err := c.restoreAll(ctx, members, 0)
+		return Report{Results: results}, err
+	}
+	var report Report
+	for round := 1; ; round++ {
+		l, prev, err := c.keeper.take(ctx)
+		if err != nil {
+			return report, err
+		}
+		if prev != nil && round == 1 {
+			report.Predecessor, report.CleanShutdown = prev.Holder, prev.Released
+		}
+		report.Results, err = c.restoreAll(ctx, members, l.Epoch)
+		if !errors.Is(err, errOutclaimed) || round == claimRounds || ctx.Err() != nil {
+			return report, err
+		}
+		c.keeper.drop()
+	}
+}
+
+// restoreAll restores members in parallel. Its error joins those of the members.
+func (c *Checkpointer) restoreAll(ctx context.Context, members []*member, epoch uint64) ([]RestoreResult, error) {
+	results := make([]RestoreResult, len(members))
+	errs := make([]error, len(members))
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range min(restoreParallel, len(members)) {
+		wg.Go(func() {
+			for i := range next {
+				results[i], errs[i] = members[i].restore(ctx, epoch)
+			}
+		})
+	}
+	for i := range members {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	return results, errors.Join(errs...)
+}
+
+// errOutclaimed: the component's fence is above our epoch.
+var errOutclaimed = errors.New("durable: a greater epoch was claimed meanwhile")
+
+// quiesce closes the component for saves and waits for the one under way.
+func (m *member) quiesce(ctx context.Context) error {
+	if !m.everRestored() {
+		return nil
+	}
+	m.mu.Lock()
+	m.gate = m.fail("save", ErrNotRestored)
+	m.mu.Unlock()
+	f := m.enqueue() // flights land in order, and this one lands at the gate
+	select {
+	case <-f.done:
+		return nil
+	case <-ctx.Done():
+		return m.fail("restore", fmt.Errorf("a save is still under way: %w", ctx.Err()))
+	}
+}
+
+// restore claims, loads and applies the component's state and opens it for saves.
+func (m *member) restore(ctx context.Context, epoch uint64) (RestoreResult, error) {
+	start := time.Now()
+	m.keepStart()
+	snap, err := m.fetch(ctx, epoch)
+	if errors.Is(err, errOutclaimed) {
+		return RestoreResult{ComponentID: m.id, Outcome: Unreachable, Err: err}, m.fail("restore", err)
+	}
+	res := m.judge(ctx, snap, err)
+	err = m.admit(ctx, epoch, snap, err, &res)
+	m.c.event("restore", m, res.Version, res.bytes(snap), start, res.Err)
+	m.logRestore(res, err)
+	return res, err
+}
+
+func (r RestoreResult) bytes(s *Snapshot) int {
+	if s == nil {
+		return 0
+	}
+	return len(s.Data)
+}
+
+// keepStart remembers the state to start from when none is stored, for a
+// component that is restored again and then found absent: what it has become
+// meanwhile must not pass for a fresh state.
+func (m *member) keepStart() {
+	if m.tracked == nil || m.everRestored() || m.tracked.fresh() {
+		return
+	}
+	if data, err := m.capture(); err == nil {
+		m.mu.Lock()
+		m.start = data
+		m.mu.Unlock()
+	}
+}
+
+// fetch claims the component and loads its newest snapshot. It tries again
+// while the store cannot be reached and ctx lasts.
+func (m *member) fetch(ctx context.Context, epoch uint64) (*Snapshot, error) {
+	wait := newBackoff(maxStoreBackoff)
+	for {
+		snap, err := m.fetchOnce(ctx, epoch)
+		if err == nil || definite(err) {
+			return snap, err
+		}
+		m.c.waitFor(m.fail("restore", err))
+		m.c.outage.begin(m.id, err)
+		if !wait.sleep(ctx) {
+			return nil, err
+		}
+	}
+}
+
+func (m *member) fetchOnce(ctx context.Context, epoch uint64) (*Snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.c.opts.SaveTimeout)
+	defer cancel()
+	if err := m.reconcileSpill(ctx); err != nil {
+		return nil, err
+	}
+	if m.c.owner != nil {
+		if err := m.c.owner.ClaimState(ctx, m.name, epoch); errors.Is(err, ErrFenced) {
+			return nil, fmt.Errorf("%w: %w", errOutclaimed, err)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	snap, err := m.c.adapter.LoadState(ctx, m.name)
+	if err == nil || definite(err) {
+		m.c.outage.over(m.id)
+	}
+	return snap, err
+}
+
+// definite reports that err is an answer, not a failure to get one.
+func definite(err error) bool {
+	for _, answer := range []error{ErrNotFound, ErrExpired, ErrLost, ErrCorrupt, ErrTooNew, ErrClosed, ErrInvalidID, errOutclaimed} {
+		if errors.Is(err, answer) {
+			return true
+		}
+	}
+	return false
+}
+
+// judge applies what was loaded to the component and names the outcome.
+func (m *member) judge(ctx context.Context, snap *Snapshot, err error) RestoreResult {
+	res := RestoreResult{ComponentID: m.id}
+	if err != nil {
+		res.Outcome = outcomeOf(err)
+		if res.Outcome != FirstBoot {
+			res.Epoch, res.Version = fenceOf(nil, err)
+			res.Err = err
+		}
+		return res
+	}
+	res.Epoch, res.Version, res.SavedAt, res.Schema = snap.Epoch, snap.Version, snap.SavedAt, snap.Schema
+	if !snap.SavedAt.IsZero() {
+		res.Age = max(0, time.Since(snap.SavedAt))
+	}
+	res.Outcome = Restored
+	if snap.LastVersion > snap.Version {
+		res.Outcome, res.Skipped = FellBack, m.skipped(ctx, snap)
+	}
+	if err := m.apply(snap); err != nil {
+		res.Outcome, res.Err = Rejected, m.fail("restore", err)
+		if errors.Is(err, ErrTooNew) {
+			res.Outcome = TooNew
+		}
+	}
+	return res
+}
+
+// fenceOf returns what a load told about the fence.
+func fenceOf(snap *Snapshot, err error) (epoch, version uint64) {
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return e.Epoch, e.Version
+	}
+	if snap != nil {
+		return snap.Epoch, max(snap.Version, snap.LastVersion)
+	}
+	return 0, 0
+}
+
+func outcomeOf(err error) Outcome {
+	for answer, o := range map[error]Outcome{
+		ErrNotFound: FirstBoot, ErrExpired: Expired, ErrLost: Lost, ErrCorrupt: Corrupt, ErrTooNew: TooNew,
+	} {
+		if errors.Is(err, answer) {
+			return o
+		}
+	}
+	return Unreachable
+}
+
+// skipped names the versions above the one used that did not verify.
+func (m *member) skipped(ctx context.Context, snap *Snapshot) []uint64 {
+	var versions []uint64
+	if h, ok := m.c.adapter.(Historian); ok {
+		infos, _ := h.ListSnapshots(ctx, m.name) // what cannot be listed is named below
+		for _, i := range infos {
+			if i.Err != nil && i.Version > snap.Version {
+				versions = append(versions, i.Version)
+			}
+		}
+	}
+	if len(versions) == 0 {
+		versions = []uint64{snap.LastVersion}
+	}
+	return versions
+}
+
+// apply migrates the snapshot and hands it to the component.
+func (m *member) apply(snap *Snapshot) (err error) {
+	defer recovered(m, "RestoreState", &err)
+	data, err := m.migrate(snap.Schema, snap.Data)
+	if err != nil {
+		return err
+	}
+	if m.tracked != nil {
+		m.tracked.expect(snap.Codec)
+		defer m.tracked.expect("")
+	}
+	return m.comp.RestoreState(data)
+}
+
+// admit opens the component for saves if its policy accepts the outcome.
+func (m *member) admit(ctx context.Context, epoch uint64, snap *Snapshot, cause error, res *RestoreResult) error {
+	if !m.policy.starts(res.Outcome) {
+		err := cmpOr(res.Err, cause)
+		err = &Error{Op: "restore", ComponentID: m.id, Epoch: res.Epoch, Version: res.Version,
+			Err: fmt.Errorf("%s, which policy %q does not accept: %w", res.Outcome, m.policy, err)}
+		m.shut(err)
+		return err
+	}
+	fresh := res.Outcome != Restored && res.Outcome != FellBack
+	if fresh {
+		if err := m.beginFresh(ctx, snap); err != nil {
+			m.shut(err)
+			return err
+		}
+	}
+	m.open(epoch, snap, cause, fresh)
+	return nil
+}
+
+// beginFresh sets an unusable snapshot aside and makes the state a fresh one.
+func (m *member) beginFresh(ctx context.Context, snap *Snapshot) error {
+	if snap != nil {
+		if err := m.setAside(ctx, m.c.adapter, snap); err != nil {
+			return m.fail("restore", fmt.Errorf("the old state could not be set aside: %w", err))
+		}
+	}
+	if !m.everRestored() || m.tracked == nil {
+		return nil // it is as it was set up
+	}
+	m.mu.Lock()
+	start := m.start
+	m.mu.Unlock()
+	if start == nil {
+		m.tracked.reset()
+		return nil
+	}
+	return m.apply(&Snapshot{Schema: m.schema(), Codec: m.codec(), Data: start})
+}
+
+func (m *member) shut(err error) {
+	m.mu.Lock()
+	m.gate = &Error{Op: "save", ComponentID: m.id, Err: fmt.Errorf("%w: %w", ErrNotRestored, err)}
+	m.status.Err = err
+	m.mu.Unlock()
+}
+
+// open lets the component save. Its first save, within the first interval, is
+// under the new epoch whether or not anything changed.
+func (m *member) open(epoch uint64, snap *Snapshot, cause error, fresh bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	loaded, version := fenceOf(snap, cause)
+	s := stored{epoch: epoch, tried: max(m.stored.tried, version), anywhere: !fresh}
+	if m.c.owner == nil {
+		s.epoch = loaded // without ownership saves go on under the epoch that was loaded
+	}
+	if !fresh {
+		s.version, s.bytes = snap.Version, len(snap.Data)
+		m.status.Version, m.status.SavedAt, m.status.Bytes = snap.Version, snap.SavedAt, len(snap.Data)
+		if m.tracked != nil {
+			s.changes = m.tracked.changeCount()
+		}
+	}
+	m.stored, m.good, m.ever = s, time.Now(), true
+	m.gate, m.status.Err = nil, nil
+}
+
+func (m *member) logRestore(res RestoreResult, err error) {
+	level, msg := slog.LevelInfo, "durable: restored"
+	switch {
+	case err != nil:
+		level, msg = slog.LevelError, "durable: not restored; the component cannot save"
+	case res.Outcome == FirstBoot:
+		msg = "durable: nothing stored, starting fresh"
+	case res.Outcome != Restored:
+		level, msg = slog.LevelWarn, "durable: restored with loss"
+	case res.Version == 0:
+		msg = "durable: restored from a plain value, which cannot be verified"
+	}
+	attrs := []slog.Attr{slog.String("component", m.id), slog.String("outcome", string(res.Outcome)),
+		slog.Uint64("version", res.Version), slog.Duration("age", res.Age.Round(time.Millisecond))}
+	if len(res.Skipped) > 0 {
+		attrs = append(attrs, slog.Any("skipped", res.Skipped))
+	}
+	if e := cmpOr(err, res.Err); e != nil {
+		attrs = append(attrs, slog.Any("error", e))
+	}
+	m.c.log.LogAttrs(context.Background(), level, msg, attrs...)
+}
+
+// setAside copies snap to an id of its own in a, where retention does not reach it.
+func (m *member) setAside(ctx context.Context, a StateAdapter, snap *Snapshot) error {
+	ctx, cancel := context.WithTimeout(ctx, m.c.opts.SaveTimeout)
+	defer cancel()
+	id := asideID(m.name, snap)
+	if kept, err := a.LoadState(ctx, id); err == nil && bytes.Equal(kept.Data, snap.Data) {
+		return nil
+	}
+	kept := *snap
+	kept.Epoch, kept.Version, kept.WriteID = 0, 0, ""
+	if err := a.SaveState(ctx, id, &kept); err != nil {
+		return err
+	}
+	m.c.log.Warn("durable: unusable state was set aside", "component", m.id, "version", snap.Version, "as", id)
+	return nil
+}
+
+func asideID(name string, snap *Snapshot) string {
+	id := fmt.Sprintf("~aside/%d-%d/%s", snap.Epoch, snap.Version, name)
+	if checkID(id) != nil { // too long
+		sum := sha256.Sum256([]byte(name))
+		id = fmt.Sprintf("~aside/%d-%d/%s", snap.Epoch, snap.Version, hex.EncodeToString(sum[:16]))
+	}
+	return id
+}
+
+// backoff sleeps longer and longer, with decorrelated jitter.
+type backoff struct{ last, most time.Duration }
+
+func newBackoff(most time.Duration) *backoff { return &backoff{most: most} }
+
+const shortestSleep = 50 * time.Millisecond
+
+// sleep returns false when ctx ended.
+func (b *backoff) sleep(ctx context.Context) bool {
+	b.last = min(b.most, jitter(shortestSleep, 3*max(b.last, shortestSleep)))
+	return sleep(ctx, b.last)
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// jitter returns a random duration between lo and hi.
+func jitter(lo, hi time.Duration) time.Duration {
+	if hi <= lo {
+		return lo
+	}
+	return lo + rand.N(hi-lo)
+}

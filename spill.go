@@ -1,0 +1,62 @@
+package durable
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+)
+
+// spill saves the component's final state to the spill adapter, as the version
+// that the store would have got next. The next Restore offers it to the store.
+func (m *member) spill(ctx context.Context) error {
+	start := time.Now()
+	data, err := m.capture()
+	var s Snapshot
+	if err == nil {
+		m.mu.Lock()
+		m.stored.tried++
+		s = Snapshot{
+			Epoch: m.stored.epoch, Version: m.stored.tried, WriteID: rand.Text(), SavedAt: start, Data: data,
+		}
+		m.mu.Unlock()
+		s.Schema, s.Codec = m.schema(), m.codec()
+		err = m.c.opts.Spill.SaveState(ctx, m.name, &s)
+	}
+	m.c.event("spill", m, s.Version, len(s.Data), start, err)
+	return err
+}
+
+// reconcileSpill offers a spilled snapshot to the store, before the component is
+// claimed: as the delayed save of the predecessor that it is, the save rule
+// decides whether it is newer than what the store has. If it is not, it is set
+// aside. A crash at any point leaves the snapshot in at least one of the two.
+func (m *member) reconcileSpill(ctx context.Context) error {
+	spill := m.c.opts.Spill
+	if spill == nil {
+		return nil
+	}
+	s, err := spill.LoadState(ctx, m.name)
+	switch {
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrExpired):
+		return nil
+	case err != nil && definite(err):
+		m.c.log.Error("durable: spilled state cannot be read; it stays where it is", "component", m.id, "error", err)
+		return nil
+	case err != nil:
+		return err
+	}
+	s.LastVersion = 0
+	err = m.c.adapter.SaveState(ctx, m.name, s)
+	switch {
+	case err == nil:
+		m.c.log.Info("durable: spilled state was written back", "component", m.id, "version", s.Version)
+	case errors.Is(err, ErrFenced), errors.Is(err, ErrConflict):
+		if err := m.setAside(ctx, spill, s); err != nil {
+			return err
+		}
+	default:
+		return err
+	}
+	return spill.DeleteState(ctx, m.name)
+}

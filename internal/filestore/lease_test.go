@@ -112,25 +112,27 @@ func TestDamagedLeaseRecordIsReportedAndCanBeTaken(t *testing.T) {
 }
 
 func TestOnlyOneOfManyGetsTheLease(t *testing.T) {
-	dir := t.TempDir()
-	var mu sync.Mutex
-	var won []*store.Lease
-	var wg sync.WaitGroup
-	for i := range 6 {
-		s := open(t, dir)
-		wg.Go(func() {
-			l, err := s.AcquireLease(ctx, "sys", fmt.Sprint(i), time.Hour, 1)
-			if err != nil {
-				require.ErrorIs(t, err, store.ErrLeaseHeld)
-				return
-			}
-			mu.Lock()
-			won = append(won, l)
-			mu.Unlock()
-		})
+	for range 20 {
+		dir := t.TempDir()
+		stores := []*filestore.Store{open(t, dir), open(t, dir)}
+		var mu sync.Mutex
+		var won []*store.Lease
+		var wg sync.WaitGroup
+		for i := range 6 { // three callers of each store
+			wg.Go(func() {
+				l, err := stores[i%2].AcquireLease(ctx, "sys", fmt.Sprint(i), time.Hour, 1)
+				if err != nil {
+					require.ErrorIs(t, err, store.ErrLeaseHeld)
+					return
+				}
+				mu.Lock()
+				won = append(won, l)
+				mu.Unlock()
+			})
+		}
+		wg.Wait()
+		require.Len(t, won, 1)
 	}
-	wg.Wait()
-	require.Len(t, won, 1)
 }
 
 func TestLeaseNamesBecomeFileNamesOneToOne(t *testing.T) {

@@ -30,15 +30,15 @@ func (s *Store) view(ctx context.Context, k keys, limit int) (*view, error) {
 	if err != nil {
 		return nil, wrongType(k, err)
 	}
-	f := []string{"", digits(0), digits(0), "", "none", "0", ""}
+	f, present := []string{"", digits(0), digits(0), "", "none", "0", ""}, 0
 	for i, v := range j.fields.Val() {
-		text, ok := v.(string)
-		switch {
-		case ok:
+		if text, ok := v.(string); ok {
 			f[i] = text
-		case f[0] != "":
-			return nil, errFence(fmt.Errorf("no %s", recordFields[i]))
+			present++
 		}
+	}
+	if present != 0 && present != len(recordFields) {
+		return nil, errFence(fmt.Errorf("it has %d of %d fields", present, len(recordFields)))
 	}
 	rec, err := parseRecord(f)
 	return &view{rec: rec, value: []byte(j.value.Val())}, err

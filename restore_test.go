@@ -273,8 +273,7 @@ func TestAFreshStartBeginsFromWhatWasSetUp(t *testing.T) {
 }
 
 type account struct {
-	Cents   int64
-	version int `json:"-"`
+	Cents int64
 }
 
 func (a *account) StateSchema() int { return 3 }

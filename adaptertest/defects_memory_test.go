@@ -229,8 +229,10 @@ type listsTwice struct{ *durable.MemoryAdapter }
 func (d listsTwice) ListComponents(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for id, err := range d.MemoryAdapter.ListComponents(ctx) {
-			if !yield(id, err) || !yield(id, err) {
-				return
+			for range 2 {
+				if !yield(id, err) {
+					return
+				}
 			}
 		}
 	}

@@ -36,7 +36,7 @@ bench:
 	@if [ -d bench ]; then cd bench && go test -run '^$$' -bench . -benchmem ./...; fi
 
 crash:
-	go test -count=1 -v -run '^TestCrash_' ./...
+	DURABLE_CRASH_KILLS=$(or $(KILLS),400) go test -count=1 -timeout 60m -v -run "^TestCrash_" .
 
 tidy:
 	gofmt -w .

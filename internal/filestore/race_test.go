@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -16,8 +17,26 @@ import (
 func TestOneWinnerPerVersionBetweenTwoStoresOnOneDirectory(t *testing.T) {
 	dir := t.TempDir()
 	a, b := open(t, dir), open(t, dir)
-	const versions = 40
+	const versions = 100
 	var won [2][versions + 1]bool
+	// Readers bring the index up to date at any moment, also between the
+	// judging of a save and its writing.
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for _, s := range []interface {
+		Fence(c context.Context, id string) (store.Fence, error)
+	}{a, b, a, b} {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					s.Fence(ctx, "c")
+				}
+			}
+		})
+	}
 	var wg sync.WaitGroup
 	for i, s := range []interface {
 		Save(c context.Context, id string, s *store.Snapshot) error
@@ -35,6 +54,8 @@ func TestOneWinnerPerVersionBetweenTwoStoresOnOneDirectory(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	close(stop)
+	readers.Wait()
 	for v := 1; v <= versions; v++ {
 		require.False(t, won[0][v] && won[1][v], "version %d was accepted twice", v)
 	}
@@ -219,4 +240,24 @@ func TestGenerationGoneBesideItsClaimIsLostAfterReopening(t *testing.T) {
 	_, err := s.Load(ctx, "c")
 	require.ErrorIs(t, err, store.ErrLost)
 	save(t, s, "c", 5, 3, "three")
+}
+
+func TestReaderListsAQuietDirectoryOnlyOnce(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, dir)
+	save(t, w, "c", 1, 1, "one")
+	long := time.Now().Add(-time.Hour)
+	require.NoError(t, os.Chtimes(dir, long, long))
+	r, h := openHooked(t, dir)
+	h.since()
+	for range 3 {
+		loaded(t, r, "c")
+	}
+	require.NotContains(t, h.since(), "list")
+	save(t, w, "c", 1, 2, "two")
+	for range 2 {
+		data, _, _ := loaded(t, r, "c")
+		require.Equal(t, "two", data)
+		require.Contains(t, h.since(), "list", "the change is too young to tell it from the next")
+	}
 }

@@ -362,12 +362,14 @@ func TestWaitingForAnotherProcessThatDeletesEndsWithTheContext(t *testing.T) {
 		require.True(t, alone)
 
 		s := open(t, dir)
+		before := runtime.NumGoroutine()
 		c, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		require.ErrorIs(t, s.Save(c, "c", snap(1, 1, "{}")), context.DeadlineExceeded)
 		_, err = s.AcquireLease(c, "l", "me", time.Second, 1)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		synctest.Wait()
+		require.Equal(t, before, runtime.NumGoroutine(), "nobody waits any more")
 
 		done := make(chan error)
 		go func() { done <- s.Save(ctx, "c", snap(1, 1, "{}")) }()

@@ -137,6 +137,9 @@ func (s *Store) tryCommit(b *batch, e *encoder) error {
 			s.judge(b)
 			err = nil
 		}
+		// What readers find out from here on was not judged: the number must
+		// be the one after what was.
+		seq := s.x.last + 1
 		s.mu.Unlock()
 		if err == nil {
 			err = e.encode(b)
@@ -145,7 +148,7 @@ func (s *Store) tryCommit(b *batch, e *encoder) error {
 		if err != nil || len(e.entries) == 0 {
 			return err
 		}
-		err = s.write(e)
+		err = s.write(seq, e)
 		if !errors.Is(err, fs.ErrExist) {
 			return err
 		}
@@ -155,10 +158,10 @@ func (s *Store) tryCommit(b *batch, e *encoder) error {
 	}
 }
 
-// write publishes what e encoded as the next commit, and knows of it once it is
+// write publishes what e encoded as the commit seq, and knows of it once it is
 // durable.
-func (s *Store) write(e *encoder) error {
-	c := commit{seq: s.lastCommit() + 1}
+func (s *Store) write(seq uint64, e *encoder) error {
+	c := commit{seq: seq}
 	parts, err := e.parts(&c)
 	if err != nil {
 		return err

@@ -373,3 +373,24 @@ func TestLitterOfACrashIsRemoved(t *testing.T) {
 	require.NoError(t, s.Close())
 	require.Equal(t, []string{"FORMAT", "LOCK", "c-0000000000000001", "c-0000000000000002", "notes of the operator"}, list(t, dir, ""))
 }
+
+func TestDamageWhileTheStoreIsOpenIsFoundOut(t *testing.T) {
+	for what, damage := range map[string]func([]byte) []byte{
+		"garbage behind it": func(b []byte) []byte { return append(b, '\n') },
+		"truncated":         func(b []byte) []byte { return b[:len(b)-1] },
+		"empty":             func([]byte) []byte { return nil },
+		"other component's": func(b []byte) []byte { return bytes.Replace(b, []byte(" c "), []byte(" d "), 1) },
+	} {
+		dir := t.TempDir()
+		s := open(t, dir)
+		save(t, s, "c", 1, 1, "one")
+		save(t, s, "c", 1, 2, "two")
+		b, err := os.ReadFile(newest(t, dir))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(newest(t, dir), damage(b), 0o600))
+		data, version, last := loaded(t, s, "c")
+		require.Equal(t, "one", data, what)
+		require.EqualValues(t, 1, version, what)
+		require.EqualValues(t, 2, last, what)
+	}
+}

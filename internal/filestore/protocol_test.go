@@ -348,3 +348,45 @@ func requireGoroutines(t *testing.T, most int) {
 	}
 	require.LessOrEqual(t, runtime.NumGoroutine(), most)
 }
+
+func TestWaitingForAnotherProcessThatDeletesEndsWithTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		d, err := vfs.Open(dir)
+		require.NoError(t, err)
+		defer d.Close()
+		lock, err := d.OpenLock("LOCK", true)
+		require.NoError(t, err)
+		alone, err := lock.Exclusive()
+		require.NoError(t, err)
+		require.True(t, alone)
+
+		s := open(t, dir)
+		before := runtime.NumGoroutine()
+		c, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		require.ErrorIs(t, s.Save(c, "c", snap(1, 1, "{}")), context.DeadlineExceeded)
+		_, err = s.AcquireLease(c, "l", "me", time.Second, 1)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		synctest.Wait()
+		require.Equal(t, before, runtime.NumGoroutine(), "nobody waits any more")
+
+		done := make(chan error)
+		go func() { done <- s.Save(ctx, "c", snap(1, 1, "{}")) }()
+		time.Sleep(time.Second)
+		require.NoError(t, lock.Close())
+		require.NoError(t, <-done)
+
+		other := open(t, dir)
+		lock, err = d.OpenLock("LOCK", true)
+		require.NoError(t, err)
+		defer lock.Close()
+		require.NoError(t, s.Close())
+		_, err = lock.Exclusive()
+		require.NoError(t, err)
+		go func() { done <- other.Save(ctx, "c", snap(1, 2, "{}")) }()
+		time.Sleep(time.Second)
+		require.NoError(t, other.Close())
+		require.ErrorIs(t, <-done, store.ErrClosed)
+	})
+}

@@ -5,19 +5,41 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/durablestate/durable/internal/filestore"
 	"github.com/durablestate/durable/internal/store"
+	"github.com/durablestate/durable/internal/vfs"
 )
 
 func TestOneWinnerPerVersionBetweenTwoStoresOnOneDirectory(t *testing.T) {
 	dir := t.TempDir()
 	a, b := open(t, dir), open(t, dir)
-	const versions = 40
+	const versions = 100
 	var won [2][versions + 1]bool
+	// Readers bring the index up to date at any moment, also between the
+	// judging of a save and its writing.
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for _, s := range []interface {
+		Fence(c context.Context, id string) (store.Fence, error)
+	}{a, b, a, b} {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					s.Fence(ctx, "c")
+				}
+			}
+		})
+	}
 	var wg sync.WaitGroup
 	for i, s := range []interface {
 		Save(c context.Context, id string, s *store.Snapshot) error
@@ -35,6 +57,8 @@ func TestOneWinnerPerVersionBetweenTwoStoresOnOneDirectory(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	close(stop)
+	readers.Wait()
 	for v := 1; v <= versions; v++ {
 		require.False(t, won[0][v] && won[1][v], "version %d was accepted twice", v)
 	}
@@ -219,4 +243,96 @@ func TestGenerationGoneBesideItsClaimIsLostAfterReopening(t *testing.T) {
 	_, err := s.Load(ctx, "c")
 	require.ErrorIs(t, err, store.ErrLost)
 	save(t, s, "c", 5, 3, "three")
+}
+
+func TestReaderListsAQuietDirectoryOnlyOnce(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, dir)
+	save(t, w, "c", 1, 1, "one")
+	long := time.Now().Add(-time.Hour)
+	require.NoError(t, os.Chtimes(dir, long, long))
+	r, h := openHooked(t, dir)
+	h.since()
+	for range 3 {
+		loaded(t, r, "c")
+	}
+	require.NotContains(t, h.since(), "list")
+	save(t, w, "c", 1, 2, "two")
+	for range 2 {
+		data, _, _ := loaded(t, r, "c")
+		require.Equal(t, "two", data)
+		require.Contains(t, h.since(), "list", "the change is too young to tell it from the next")
+	}
+}
+
+// While a big state is encoded another process claims the component and a reader
+// of this store finds that out. The save must be judged again.
+func TestClaimDuringTheEncodingOfASaveIsNotBypassed(t *testing.T) {
+	dir := t.TempDir()
+	a, b := open(t, dir), open(t, dir)
+	save(t, a, "c", 1, 1, "{}")
+	big := strings.Repeat("x", 24<<20)
+	for i := range uint64(8) {
+		f, err := a.Fence(ctx, "c")
+		require.NoError(t, err)
+		done := make(chan error)
+		go func() { done <- a.Save(ctx, "c", snap(f.Epoch, f.Version+1, big)) }()
+		go func() { done <- b.Claim(ctx, "c", f.Epoch+1+i%2) }()
+		for left := 2; left > 0; {
+			select {
+			case err := <-done:
+				if err != nil {
+					require.ErrorIs(t, err, store.ErrFenced)
+				}
+				left--
+			default:
+				_, err := a.Fence(ctx, "c")
+				require.NoError(t, err)
+			}
+		}
+		infos, err := open(t, dir).History(ctx, "c")
+		require.NoError(t, err)
+		for _, info := range infos {
+			require.NoError(t, info.Err, "version %d was committed after the claim that forbids it", info.Version)
+		}
+	}
+}
+
+// gapDir has locks as most systems know them: changing their kind gives the old
+// one up first.
+type gapDir struct{ vfs.Dir }
+
+type gapLock struct{ vfs.Lock }
+
+func (gapLock) Atomic() bool { return false }
+
+func (d gapDir) OpenLock(name string, create bool) (vfs.Lock, error) {
+	l, err := d.Dir.OpenLock(name, create)
+	return gapLock{l}, err
+}
+
+func TestStoresWorkWhereLocksCannotBeConverted(t *testing.T) {
+	dir := t.TempDir()
+	var stores []*filestore.Store
+	for range 2 {
+		d, err := vfs.Open(dir)
+		require.NoError(t, err)
+		s, err := newStore(gapDir{d})
+		require.NoError(t, err)
+		defer s.Close()
+		stores = append(stores, s)
+	}
+	for v := uint64(1); v <= 80; v++ {
+		save(t, stores[0], "c", 1, v, fmt.Sprint(v))
+	}
+	require.Less(t, len(commits(t, dir)), 40, "alone it deletes")
+	for v := uint64(81); v <= 160; v++ {
+		save(t, stores[v%2], "c", 1, v, fmt.Sprint(v))
+	}
+	require.Greater(t, len(commits(t, dir)), 70, "together they do not")
+	require.NoError(t, stores[0].Close())
+	require.NoError(t, stores[1].Close())
+	data, _, _ := loaded(t, open(t, dir), "c")
+	require.Equal(t, "160", data)
+	require.LessOrEqual(t, len(commits(t, dir)), 4, "the last may not have seen the last commit of the other")
 }

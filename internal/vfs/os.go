@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // Open opens the directory path and creates it, durably and only for its owner,
@@ -114,6 +115,14 @@ func (d *osDir) Publish(oldname, newname string) error { return d.publish(oldnam
 func (d *osDir) Rename(oldname, newname string) error  { return d.root.Rename(oldname, newname) }
 func (d *osDir) Remove(name string) error              { return d.root.Remove(name) }
 func (d *osDir) Sync() error                           { return syncDir(d.handle) }
+
+func (d *osDir) ModTime() (time.Time, error) {
+	fi, err := d.handle.Stat()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return fi.ModTime(), nil
+}
 
 func (d *osDir) List() ([]string, error) {
 	f, err := d.root.Open(".")

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -82,6 +83,9 @@ func (p *proxy) forward(client net.Conn) {
 		if err != nil {
 			return
 		}
+		if p.meant(buf[:n]) {
+			n = gather(client, buf, n)
+		}
 		lose, accident, then := p.strike(buf[:n])
 		if accident {
 			lost.Lock()
@@ -100,6 +104,28 @@ func (p *proxy) forward(client net.Conn) {
 			return
 		}
 	}
+}
+
+func (p *proxy) meant(chunk []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.needle != "" && bytes.Contains(chunk, []byte(p.needle))
+}
+
+// gather reads the rest of a pipeline that ends with a script.
+func gather(c net.Conn, buf []byte, n int) int {
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	for !bytes.Contains(buf[:n], []byte("evalsha")) {
+		m, err := c.Read(buf[n:])
+		if err != nil {
+			return n
+		}
+		n += m
+	}
+	_ = c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	m, _ := c.Read(buf[n:])
+	_ = c.SetReadDeadline(time.Time{})
+	return n + m
 }
 
 // settle returns once the server has executed what was sent to it: it answers
@@ -136,6 +162,7 @@ func (p *proxy) send(b []byte) []byte {
 		return nil
 	}
 	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
 	_, _ = c.Write(b)
 	_, _ = c.Write([]byte("QUIT\r\n"))
 	reply, _ := io.ReadAll(c)

@@ -1,0 +1,75 @@
+package durable
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/durablestate/durable/internal/filestore"
+)
+
+// FileOptions configures a [FileAdapter]. Zero fields mean the defaults named
+// here.
+type FileOptions struct {
+	Keep          int   // generations of a component that verify; 3
+	MaxStateBytes int64 // of one state; 1 GiB
+}
+
+// FileAdapter keeps state in files of one directory. It implements
+// [StateAdapter], [Owner] and [Historian] and is safe for concurrent use, also
+// by several processes on the same directory.
+//
+// # What survives
+//
+// When a save returns nil its snapshot survives a crash of the process, of the
+// operating system and a power cut, provided that the file system and the disk
+// do what they say:
+//
+//   - ext4, xfs and btrfs on Linux keep the promise. The content, then the name
+//     of each file is synced before a save returns.
+//   - macOS: the same calls; Sync there asks the disk to empty its cache.
+//   - Windows has no sync for names; NTFS journals them. Best effort.
+//   - tmpfs and overlay file systems mounted as volatile lose everything with
+//     the machine, whatever is synced.
+//   - Network file systems: as far as their server. Ownership needs locks, and
+//     those of a network are weaker; the fence holds without them.
+//   - A disk that reports a write as done before it is can lose it.
+//
+// A sync that failed is never repeated: the save fails, and its outcome is
+// unknown. When the sync of the directory failed all further saves fail until
+// the adapter is opened again.
+//
+// # Files
+//
+// All files are private to the user. Saves that wait at the same time share one
+// file, one sync of its content and one of the directory. Files are immutable:
+// a save adds one, and what is superseded is deleted later, never while a save
+// waits, and never while another process has the directory open for writing.
+// A generation that does not verify does not count towards Keep. State does not
+// expire.
+//
+// A lease is over at once when its holder's process ends, because the kernel
+// frees a lock that it held. A holder that hangs keeps it until it expires.
+type FileAdapter struct{ base }
+
+// NewFileAdapter opens the directory dir, which is created with its parents if
+// it does not exist; nil opts mean defaults. It writes nothing yet and takes no
+// lock, so that a tool can look into the store of a running program.
+//
+// The error is ErrCorrupt when the directory holds half a store and ErrTooNew
+// when a newer program wrote it.
+func NewFileAdapter(dir string, opts *FileOptions) (*FileAdapter, error) {
+	var o FileOptions
+	if opts != nil {
+		o = *opts
+	}
+	if dir == "" || o.Keep < 0 || o.MaxStateBytes < 0 {
+		return nil, fmt.Errorf("durable: file: a directory is needed, and Keep and MaxStateBytes of at least 0, not %q, %d and %d", dir, o.Keep, o.MaxStateBytes)
+	}
+	o.Keep = cmp.Or(o.Keep, 3)
+	o.MaxStateBytes = cmp.Or(o.MaxStateBytes, 1<<30)
+	s, err := filestore.Open(dir, filestore.Options{Keep: o.Keep, MaxBytes: o.MaxStateBytes})
+	if err != nil {
+		return nil, &Error{Op: "open", Adapter: "file", Err: err}
+	}
+	return &FileAdapter{base{name: "file", store: s, maxBytes: o.MaxStateBytes}}, nil
+}

@@ -1,0 +1,310 @@
+package filestore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"maps"
+	"slices"
+
+	"github.com/durablestate/durable/internal/envelope"
+	"github.com/durablestate/durable/internal/store"
+	"github.com/durablestate/durable/internal/vfs"
+)
+
+// Fence implements store.Store.
+func (s *Store) Fence(ctx context.Context, id string) (store.Fence, error) {
+	v, err := s.current(ctx, id)
+	if err == nil {
+		err = v.tooNew
+	}
+	return v.fence, err
+}
+
+// current returns what is known of id after a look for new commits.
+func (s *Store) current(ctx context.Context, id string) (view, error) {
+	if err := s.refresh(ctx); err != nil {
+		return view{}, err
+	}
+	return s.known(id), nil
+}
+
+// known returns what is known of id. The caller owns the result.
+func (s *Store) known(id string) view {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.x.view(id)
+	v.gens = slices.Clone(v.gens)
+	return v
+}
+
+// Load implements store.Store.
+func (s *Store) Load(ctx context.Context, id string) (*store.Snapshot, error) {
+	for try := 1; ; try++ {
+		v, err := s.current(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		snap, err := s.loadNewest(ctx, id, &v)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return snap, s.told(err)
+		}
+		// Superseded and deleted while we looked, or gone for good.
+		if err := s.lookAgain(ctx); err != nil {
+			return nil, err
+		}
+		if try == 3 {
+			return nil, store.Answer(v.fence, store.ErrLost, "%s is gone", commitName(v.gens[len(v.gens)-1].seq))
+		}
+	}
+}
+
+// lookAgain reads the whole directory, also for a writer.
+func (s *Store) lookAgain(ctx context.Context) error {
+	if err := s.acquireIO(ctx); err != nil {
+		return err
+	}
+	defer func() { <-s.io }()
+	return s.told(s.rescan(ctx))
+}
+
+// loadNewest returns the newest generation that verifies. The error is
+// fs.ErrNotExist when the newest one is not where it should be.
+func (s *Store) loadNewest(ctx context.Context, id string, v *view) (*store.Snapshot, error) {
+	if err := s.absent(v); err != nil {
+		return nil, err
+	}
+	var damaged error
+	for i := len(v.gens) - 1; i >= 0; i-- {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		snap, err := s.read(id, &v.gens[i])
+		switch {
+		case err == nil:
+			snap.LastVersion = max(v.fence.Version, snap.Version)
+			return snap, nil
+		case errors.Is(err, fs.ErrNotExist) && damaged != nil:
+			continue // what should have replaced it is damaged
+		case !errors.Is(err, store.ErrCorrupt):
+			return nil, err
+		}
+		damaged = cmp.Or(damaged, err)
+	}
+	return nil, store.Answer(v.fence, damaged, "")
+}
+
+// absent returns why there is no generation to read, nil if there is one.
+func (s *Store) absent(v *view) error {
+	switch newest := len(v.gens) - 1; {
+	case v.tooNew != nil:
+		return store.Answer(v.fence, v.tooNew, "")
+	case newest >= 0 && (v.doubt != nil || v.gens[newest].version >= v.fence.Version):
+		return nil
+	case newest >= 0 && slices.ContainsFunc(v.gens, func(g gen) bool { return g.verdict == bad && g.version >= v.fence.Version }):
+		return nil
+	case v.doubt != nil:
+		return store.Answer(v.fence, v.doubt, "")
+	case v.deleted || v.fence.Version == 0:
+		return store.Answer(v.fence, store.ErrNotFound, "")
+	}
+	return store.Answer(v.fence, store.ErrLost, "version %d is not in the directory", v.fence.Version)
+}
+
+// read returns the generation g of id if it verifies.
+func (s *Store) read(id string, g *gen) (*store.Snapshot, error) {
+	if g.verdict == bad {
+		return nil, fmt.Errorf("%w: %s is damaged or out of place", store.ErrCorrupt, commitName(g.seq))
+	}
+	snap, err := s.readPlace(id, g)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err == nil:
+		s.x.judge(id, g.place, good)
+	case errors.Is(err, store.ErrCorrupt):
+		s.x.judge(id, g.place, bad)
+		err = fmt.Errorf("%s: %w", commitName(g.seq), err)
+	}
+	return snap, err
+}
+
+func (s *Store) readPlace(id string, g *gen) (*store.Snapshot, error) {
+	b, err := s.readRecord(g.place)
+	if err != nil {
+		return nil, err
+	}
+	return decode(id, g, b)
+}
+
+// decode reads b, which must be exactly the generation g of id.
+func decode(id string, g *gen, b []byte) (*store.Snapshot, error) {
+	snap, err := envelope.Decode(id, b)
+	if err == nil && (snap.Version != g.version || snap.Epoch != g.epoch) {
+		err = fmt.Errorf("%w: it is version %d of epoch %d", store.ErrCorrupt, snap.Version, snap.Epoch)
+	}
+	return snap, err
+}
+
+// readRecord returns the bytes of the record at p.
+func (s *Store) readRecord(p place) ([]byte, error) {
+	f, err := s.openCommit(p.seq)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return s.readFrom(f, p)
+}
+
+func (s *Store) openCommit(seq uint64) (vfs.File, error) {
+	f, err := s.dir.Open(commitName(seq))
+	if errors.Is(err, vfs.ErrNotRegular) {
+		err = fmt.Errorf("%w: %w", store.ErrCorrupt, err)
+	}
+	return f, err
+}
+
+// readFrom checks the length before it allocates.
+func (s *Store) readFrom(f vfs.File, p place) ([]byte, error) {
+	size, err := f.Size()
+	switch {
+	case err != nil:
+		return nil, err
+	case p.off+p.size > size || p.off == 0 && p.size != size:
+		return nil, fmt.Errorf("%w: the file has %d bytes", store.ErrCorrupt, size)
+	case s.opts.MaxBytes > 0 && p.size > s.opts.MaxBytes+envelope.MaxHeaderLen:
+		return nil, fmt.Errorf("%w: %d bytes are stored, the limit is %d; raise MaxStateBytes", store.ErrTooLarge, p.size, s.opts.MaxBytes)
+	}
+	return readAt(f, p.off, p.size)
+}
+
+// List implements store.Store.
+func (s *Store) List(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if err := s.refresh(ctx); err != nil {
+			yield("", err)
+			return
+		}
+		ids, damaged := s.listed()
+		for _, id := range ids {
+			if !yield(id, nil) {
+				return
+			}
+		}
+		if damaged != nil {
+			yield("", fmt.Errorf("components may be missing from the list: %w", damaged))
+		}
+	}
+}
+
+// listed returns the ids of components with state, and the damage that may hide
+// others.
+func (s *Store) listed() (ids []string, damaged error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range maps.Keys(s.x.comps) {
+		if c := s.x.comps[id]; !c.deleted && c.fence.Version > 0 {
+			ids = append(ids, id)
+		}
+	}
+	for _, d := range s.x.damage {
+		damaged = d.err
+	}
+	return ids, damaged
+}
+
+// History implements store.Store. It shows the newest generations that verify,
+// as many as are kept, and those among them that do not.
+func (s *Store) History(ctx context.Context, id string) ([]store.SnapshotInfo, error) {
+	for try := 1; ; try++ {
+		infos, err := s.history(ctx, id)
+		if err != nil || len(infos) > 0 {
+			return infos, err
+		}
+		if _, err := s.Load(ctx, id); err != nil || try == 3 {
+			return nil, err
+		}
+	}
+}
+
+func (s *Store) history(ctx context.Context, id string) ([]store.SnapshotInfo, error) {
+	v, err := s.current(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	var infos []store.SnapshotInfo
+	for g, r := range s.retained(ctx, id, &v) {
+		switch {
+		case r.err == nil:
+			infos = append(infos, describe(r.snap))
+		case errors.Is(r.err, fs.ErrNotExist):
+			if g.version == v.fence.Version {
+				infos = append(infos, undescribed(g, store.Answer(v.fence, store.ErrLost, "%s is gone", commitName(g.seq))))
+			}
+		case errors.Is(r.err, store.ErrCorrupt), errors.Is(r.err, store.ErrTooNew), errors.Is(r.err, store.ErrTooLarge):
+			infos = append(infos, undescribed(g, r.err))
+		default:
+			return nil, s.told(r.err)
+		}
+	}
+	return infos, nil
+}
+
+type reading struct {
+	snap *store.Snapshot
+	err  error
+}
+
+// retained reads the generations of v, newest first, until as many verified as
+// are kept.
+func (s *Store) retained(ctx context.Context, id string, v *view) iter.Seq2[*gen, reading] {
+	return func(yield func(*gen, reading) bool) {
+		for i, n := len(v.gens)-1, 0; i >= 0 && n < s.opts.Keep; i-- {
+			g, r := &v.gens[i], reading{err: ctx.Err()}
+			if r.err == nil {
+				r.snap, r.err = s.read(id, g)
+			}
+			if r.err == nil {
+				n++
+			}
+			if !yield(g, r) {
+				return
+			}
+		}
+	}
+}
+
+func describe(snap *store.Snapshot) store.SnapshotInfo {
+	return store.SnapshotInfo{
+		Epoch: snap.Epoch, Version: snap.Version, SavedAt: snap.SavedAt,
+		Schema: snap.Schema, Codec: snap.Codec, Bytes: len(snap.Data),
+	}
+}
+
+func undescribed(g *gen, err error) store.SnapshotInfo {
+	return store.SnapshotInfo{Epoch: g.epoch, Version: g.version, Bytes: int(g.size), Err: err}
+}
+
+// LoadVersion implements store.Store.
+func (s *Store) LoadVersion(ctx context.Context, id string, version uint64) (*store.Snapshot, error) {
+	v, err := s.current(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	for g, r := range s.retained(ctx, id, &v) {
+		switch {
+		case g.version != version:
+			continue
+		case errors.Is(r.err, fs.ErrNotExist):
+			return nil, store.Answer(v.fence, store.ErrLost, "%s is gone", commitName(g.seq))
+		case r.err != nil:
+			return nil, store.Answer(v.fence, s.told(r.err), "")
+		}
+		r.snap.LastVersion = max(v.fence.Version, r.snap.Version)
+		return r.snap, nil
+	}
+	return nil, store.Answer(v.fence, store.ErrNotFound, "version %d is not stored", version)
+}

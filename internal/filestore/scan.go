@@ -1,0 +1,188 @@
+package filestore
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// refresh brings the index up to date with what other processes committed. A
+// writer only needs to look for the next number: while it holds the writers'
+// lock nothing is deleted. Others list the directory.
+func (s *Store) refresh(ctx context.Context) error {
+	if err := s.acquireIO(ctx); err != nil {
+		return err
+	}
+	defer func() { <-s.io }()
+	s.mu.Lock()
+	writer := s.writer
+	s.mu.Unlock()
+	if writer {
+		return s.told(s.follow(ctx))
+	}
+	return s.told(s.rescan(ctx))
+}
+
+// follow reads the commits that come after the last known one.
+func (s *Store) follow(ctx context.Context) error {
+	for ctx.Err() == nil {
+		c, err := readCommit(s.dir, s.lastCommit()+1)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		s.apply(&c)
+	}
+	return ctx.Err()
+}
+
+func (s *Store) lastCommit() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.x.last
+}
+
+func (s *Store) apply(c *commit) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.x.apply(c)
+	s.litter.note(c)
+}
+
+// rescan lists the directory and reads the commits that it does not know. What
+// vanishes between the listing and the reading was superseded: it lists again.
+func (s *Store) rescan(ctx context.Context) error {
+	for try := 1; ; try++ {
+		err := s.scanOnce(ctx)
+		if try == 3 || !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+}
+
+func (s *Store) scanOnce(ctx context.Context) error {
+	names, err := s.dir.List()
+	if err != nil {
+		return err
+	}
+	found := sortNames(names)
+	if len(found.commits) > 0 && !found.format {
+		return errNoFormat
+	}
+	if found.format {
+		if err := checkFormat(s.dir); err != nil {
+			return err
+		}
+	}
+	last := s.lastCommit()
+	for _, seq := range found.commits {
+		if seq <= last {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		c, err := readCommit(s.dir, seq)
+		if err != nil {
+			return err
+		}
+		s.apply(&c)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// A number that was ever used is never used again.
+	s.x.last = max(s.x.last, found.quarantined)
+	s.litter.stray = found.stray
+	s.litter.aside = found.aside
+	return nil
+}
+
+// names is a listing in order.
+type names struct {
+	commits     []uint64 // ascending
+	quarantined uint64   // highest number set aside
+	aside       []string // files set aside, oldest first
+	stray       []string // temporaries and lock files of leases
+	format      bool
+}
+
+func sortNames(list []string) names {
+	var n names
+	for _, name := range list {
+		if seq, ok := parseCommitName(name); ok && seq != math.MaxUint64 {
+			n.commits = append(n.commits, seq)
+		} else if rest, ok := strings.CutPrefix(name, quarantinePrefix); ok {
+			seq, _ := parseCommitName(rest)
+			n.quarantined = max(n.quarantined, seq)
+			n.aside = append(n.aside, name)
+		} else if strings.HasPrefix(name, tempPrefix) || strings.HasPrefix(name, leasePrefix) {
+			n.stray = append(n.stray, name)
+		} else if name == formatName {
+			n.format = true
+		}
+	}
+	slices.Sort(n.commits)
+	slices.Sort(n.aside)
+	return n
+}
+
+// maxLockWait is the longest pause between two tries to take the writers' lock,
+// which is only ever held against us while another process deletes files.
+const maxLockWait = 50 * time.Millisecond
+
+// becomeWriter takes the writers' lock and reads all commits under it, unless
+// that was done before. From then on no number that follows can be missing.
+func (s *Store) becomeWriter(ctx context.Context) error {
+	for wait := time.Millisecond; ; wait = min(2*wait, maxLockWait) {
+		ok, err := s.tryWriter(ctx)
+		if ok || err != nil {
+			return s.told(err)
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *Store) tryWriter(ctx context.Context) (bool, error) {
+	s.mu.Lock()
+	writer, closed := s.writer, s.closed
+	s.mu.Unlock()
+	if writer || closed {
+		return writer, s.closedError(writer)
+	}
+	if err := s.acquireIO(ctx); err != nil {
+		return false, err
+	}
+	defer func() { <-s.io }()
+	if s.lock == nil {
+		l, err := s.dir.OpenLock(lockName, true)
+		if err != nil {
+			return false, err
+		}
+		s.lock = l
+	}
+	if ok, err := s.lock.Shared(); !ok || err != nil {
+		return false, err
+	}
+	if err := s.rescan(ctx); err != nil {
+		return false, err
+	}
+	if err := s.ensureFormat(); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	s.writer = true
+	s.mu.Unlock()
+	return true, nil
+}

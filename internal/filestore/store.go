@@ -1,0 +1,155 @@
+// Package filestore keeps snapshots in one flat directory, so that what was
+// acknowledged survives a power cut.
+//
+// The state is a sequence of immutable commit files c-<number>, each with one
+// envelope or, when several saves waited, many. A commit is published under the
+// number after the last one by a rename that replaces nothing: the sequence is
+// the compare-and-set between processes, without a lock. Whoever finds the
+// number taken reads what was committed there, judges its own saves again and
+// tries the next.
+//
+//	FORMAT             what the directory is
+//	LOCK               shared by all that write, exclusive to delete
+//	c-<16 hex digits>  a commit
+//	l-<name>-<epoch>   held by the holder of a lease as long as it lives
+//	x-c-<number>       a superseded commit that did not verify, kept aside
+//	.t-<random>        a file being written, or left by a crash
+//
+// Goroutines: one committer while saves wait, none otherwise.
+package filestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+
+	"github.com/durablestate/durable/internal/store"
+	"github.com/durablestate/durable/internal/vfs"
+)
+
+// Options of a Store.
+type Options struct {
+	Keep     int   // generations of a component; at least 1
+	MaxBytes int64 // of one state; more is not read. 0: no limit
+}
+
+// Store implements store.Store on one directory.
+type Store struct {
+	dir  vfs.Dir
+	opts Options
+
+	// io serialises reading new commits into the index and taking the
+	// writers' lock. It is taken before mu.
+	io   chan struct{}
+	lock vfs.Lock // on LOCK; guarded by io
+
+	mu       sync.Mutex // guards what follows; never held during I/O
+	x        index
+	writer   bool   // this store holds the writers' lock and has seen every commit before it
+	synced   uint64 // all names of commits up to here are durable
+	degraded bool   // the file system cannot sync directories
+	poison   error  // the outcome of a directory sync is unknown: no more writes
+	closed   bool
+	queue    []*request
+	waiting  int                // requests in queue whose callers still wait
+	running  bool               // there is a committer
+	idle     chan struct{}      // closed when the running committer ends
+	giveUp   context.CancelFunc // ends the committer's wait for the writers' lock
+	held     map[string]*heldLease
+	litter   litter
+
+	scratch []byte // the committer's encoding buffer
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the store in the directory path, which is created if it does not
+// exist.
+func Open(path string, opts Options) (*Store, error) {
+	dir, err := vfs.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	s, err := New(dir, opts)
+	if err != nil {
+		dir.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+// New opens the store in dir, which it closes in the end unless it fails. It
+// writes nothing and takes no lock.
+func New(dir vfs.Dir, opts Options) (*Store, error) {
+	s := &Store{
+		dir:  dir,
+		opts: opts,
+		io:   make(chan struct{}, 1),
+		x:    newIndex(opts.Keep),
+		held: map[string]*heldLease{},
+	}
+	if err := s.rescan(context.Background()); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close waits for the commit under way, cleans up and gives all locks up.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.failQueue(store.ErrClosed)
+	idle := s.idle
+	s.mu.Unlock()
+	if idle != nil {
+		<-idle
+	}
+	s.clean()
+	return s.release()
+}
+
+func (s *Store) release() error {
+	s.io <- struct{}{}
+	defer func() { <-s.io }()
+	var errs []error
+	s.mu.Lock()
+	for _, h := range s.held {
+		errs = append(errs, h.close())
+	}
+	clear(s.held)
+	s.mu.Unlock()
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(append(errs, s.dir.Close())...)
+}
+
+// acquireIO waits for the right to read commits into the index.
+func (s *Store) acquireIO(ctx context.Context) error {
+	select {
+	case s.io <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// told returns err as the caller should see it: what fails because the store
+// was closed meanwhile is store.ErrClosed.
+func (s *Store) told(err error) error {
+	if err == nil || !errors.Is(err, fs.ErrClosed) {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return store.ErrClosed
+	}
+	return err
+}

@@ -1,0 +1,5 @@
+//go:build unix && !linux
+
+package vfs
+
+func (d *osDir) publish(oldname, newname string) error { return d.publishByLink(oldname, newname) }

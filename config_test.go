@@ -1,0 +1,275 @@
+package durable_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/durablestate/durable"
+)
+
+var update = flag.Bool("update", false, "write golden files anew")
+
+// configEnv sets the only variables that the files in testdata/config use.
+func configEnv(t testing.TB) {
+	t.Helper()
+	for name, value := range map[string]string{
+		"REDIS_URL": "redis://app:hunter2@redis.example:6379/0",
+		"HUNTER":    "hunter2",
+		"EMPTY":     "",
+	} {
+		require.NoError(t, os.Setenv(name, value))
+		t.Cleanup(func() { _ = os.Unsetenv(name) })
+	}
+}
+
+func golden(t *testing.T, yamlFile, got string) {
+	t.Helper()
+	file := strings.TrimSuffix(yamlFile, ".yaml") + ".golden"
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(want), got)
+}
+
+func configFiles(t *testing.T, kind string) []string {
+	files, err := filepath.Glob("testdata/config/" + kind + "/*.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	return files
+}
+
+func TestConfig_good_files_mean_what_their_golden_files_say(t *testing.T) {
+	configEnv(t)
+	for _, file := range configFiles(t, "good") {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			cfg, err := durable.LoadConfig(file)
+			require.NoError(t, err)
+			golden(t, file, strings.ReplaceAll(cfg.String(), ", ", ",\n")+"\n")
+		})
+	}
+}
+
+func TestConfig_bad_files_are_refused_with_every_problem_and_no_secret(t *testing.T) {
+	configEnv(t)
+	for _, file := range configFiles(t, "bad") {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			cfg, err := durable.LoadConfig(file)
+			require.Error(t, err)
+			require.Nil(t, cfg)
+			require.NotContains(t, err.Error(), "hunter2")
+			golden(t, file, filepath.ToSlash(err.Error())+"\n")
+		})
+	}
+}
+
+func TestConfig_the_block_of_the_decision_record_works_as_it_is(t *testing.T) {
+	configEnv(t)
+	cfg, err := durable.LoadConfig("testdata/config/good/adr.yaml")
+	require.NoError(t, err)
+	require.Equal(t, durable.Options{Interval: time.Minute}, cfg.Options)
+	require.Equal(t, "redis://app:hunter2@redis.example:6379/0", durable.RedisURL(cfg))
+	require.Contains(t, cfg.String(), "ttl: 1h0m0s")
+}
+
+func TestConfig_fills_all_options(t *testing.T) {
+	configEnv(t)
+	cfg, err := durable.LoadConfig("testdata/config/good/full.yaml")
+	require.NoError(t, err)
+	require.Equal(t, durable.Options{
+		System: "fraud-detection", Replica: "0",
+		Interval: 2 * time.Minute,
+		Restore:  durable.FreshIfAbsent,
+		Components: map[string]durable.ComponentOptions{
+			"risk_aggregator": {Interval: 5 * time.Second, Restore: durable.RestoreRequired},
+			"rule_engine":     {Restore: durable.FreshIfUnreadable},
+			"alert_router":    {},
+		},
+		SaveTimeout: 1500 * time.Millisecond, CloseTimeout: 25 * time.Second, LeaseTTL: -1,
+	}, cfg.Options)
+	require.Equal(t, "redis://app:hunter2@redis.example:6379/0?master_name=primary&mode=sentinel", durable.RedisURL(cfg))
+}
+
+func TestConfig_a_missing_file_is_an_error_that_names_it(t *testing.T) {
+	_, err := durable.LoadConfig("testdata/config/nothing.yaml")
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.ErrorContains(t, err, "nothing.yaml")
+}
+
+func redisURL(t *testing.T, yaml string) string {
+	t.Helper()
+	cfg, err := durable.ParseConfig([]byte("state_persistence:\n  adapter: redis\n  redis_url: " + yaml + "\n"))
+	require.NoError(t, err)
+	return durable.RedisURL(cfg)
+}
+
+func TestConfig_expands_values_once_and_leaves_other_dollars_alone(t *testing.T) {
+	t.Setenv("PASSWORD", "a$x${HOST}$$b")
+	t.Setenv("HOST", "example")
+	t.Setenv("EMPTY", "")
+	for yaml, want := range map[string]string{
+		"redis://:pa$x$word@h":                    "redis://:pa$x$word@h",
+		"redis://:pa$$x$${HOST}@h":                "redis://:pa$x${HOST}@h",
+		"redis://:${PASSWORD}@${HOST}":            "redis://:a$x${HOST}$$b@example",
+		"redis://${UNSET_HOST:-local}:6379":       "redis://local:6379",
+		"redis://${EMPTY:-local}:6379":            "redis://local:6379",
+		"redis://h:6379/${EMPTY}":                 "redis://h:6379/",
+		"redis://${HOST:?set it}/${HOST:-unused}": "redis://example/example",
+		"redis://h/${UNSET_DB:-$$1}$":             "redis://h/$1$",
+		"'redis://${HOST}'":                       "redis://example",
+	} {
+		require.Equal(t, want, redisURL(t, yaml), yaml)
+	}
+}
+
+func TestConfig_text_from_the_environment_adds_no_yaml(t *testing.T) {
+	t.Setenv("INJECT", `redis://h/0?x="} ,keep: 9 # &a *b !t`)
+	cfg, err := durable.ParseConfig([]byte("state_persistence: {adapter: redis, redis_url: '${INJECT}'}"))
+	require.NoError(t, err)
+	require.Equal(t, os.Getenv("INJECT"), durable.RedisURL(cfg))
+	require.NotContains(t, cfg.String(), "keep")
+
+	t.Setenv("INJECT", "redis://h\n  keep: 9")
+	_, err = durable.ParseConfig([]byte("state_persistence:\n  adapter: redis\n  redis_url: ${INJECT}\n"))
+	require.ErrorContains(t, err, "line 3: state_persistence.redis_url: contains a line break")
+}
+
+func TestConfig_text_from_the_environment_may_be_a_number_a_duration_or_a_bool(t *testing.T) {
+	t.Setenv("KEEP", "7")
+	t.Setenv("EVERY", "90s")
+	t.Setenv("TRUE", "true")
+	cfg, err := durable.ParseConfig([]byte(
+		"state_persistence: {adapter: memory, keep: '${KEEP}', snapshot_interval: '${EVERY}', consistent: '${TRUE}'}"))
+	require.NoError(t, err)
+	require.Equal(t, 90*time.Second, cfg.Options.Interval)
+	require.True(t, cfg.Options.Consistent)
+	require.Contains(t, cfg.String(), "keep: 7")
+}
+
+func TestConfig_printed_in_any_way_shows_no_secret(t *testing.T) {
+	configEnv(t)
+	cfg, err := durable.LoadConfig("testdata/config/good/full.yaml")
+	require.NoError(t, err)
+	type holder struct {
+		Cfg    durable.Config
+		hidden durable.Config
+		ptr    *durable.Config
+	}
+	var out bytes.Buffer
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+		fmt.Fprintf(&out, verb+"\n", cfg)
+		fmt.Fprintf(&out, verb+"\n", *cfg)
+		fmt.Fprintf(&out, verb+"\n", holder{*cfg, *cfg, cfg})
+	}
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("config", "cfg", cfg, "value", *cfg, "in", holder{Cfg: *cfg})
+	slog.New(slog.NewTextHandler(&out, nil)).Info("config", "cfg", cfg, "value", *cfg)
+	text, err := json.Marshal(holder{Cfg: *cfg})
+	require.NoError(t, err)
+	out.Write(text)
+	require.NotContains(t, out.String(), "hunter2")
+	require.NotContains(t, out.String(), fmt.Sprintf("%x", "hunter2"))
+	require.Contains(t, out.String(), `"redis_url":"(not shown)"`)
+	require.Contains(t, out.String(), "fraud-detection")
+}
+
+func TestConfig_opening_warns_of_a_short_ttl(t *testing.T) {
+	for ttl, warned := range map[string]bool{"599": true, "600": false, "180": true, "0": false, "1h": false} {
+		cfg, err := durable.ParseConfig([]byte("state_persistence: {adapter: memory, ttl: " + ttl + "}"))
+		require.NoError(t, err)
+		var out bytes.Buffer
+		cfg.Options.Logger = slog.New(slog.NewTextHandler(&out, nil))
+		a, err := cfg.OpenAdapter(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, a.Close())
+		require.Equal(t, warned, strings.Contains(out.String(), "ttl is short"), "ttl %s: %s", ttl, &out)
+	}
+}
+
+func TestConfig_opening_checks_what_the_program_changed(t *testing.T) {
+	cfg, err := durable.ParseConfig([]byte("state_persistence: {adapter: memory}"))
+	require.NoError(t, err)
+	cfg.Options.Interval = time.Hour
+	_, err = cfg.Open(t.Context())
+	require.ErrorContains(t, err, "below 3 times")
+
+	_, err = new(durable.Config).Open(t.Context())
+	require.ErrorContains(t, err, "LoadConfig")
+}
+
+// allowedKeys asks the parser itself, by way of a key it does not know.
+func allowedKeys(t *testing.T, yaml string) []string {
+	t.Helper()
+	_, err := durable.ParseConfig([]byte(yaml))
+	require.Error(t, err)
+	m := regexp.MustCompile(`allowed are ([a-z_, ]+)`).FindStringSubmatch(err.Error())
+	require.NotNil(t, m, err.Error())
+	require.Contains(t, m[1], ", ")
+	return strings.Split(m[1], ", ")
+}
+
+func TestConfig_every_key_is_in_the_tables_of_the_documentation_and_no_other(t *testing.T) {
+	page, err := os.ReadFile("docs/configuration.md")
+	require.NoError(t, err)
+	var documented []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_.<>]+)` \\|").FindAllStringSubmatch(string(page), -1) {
+		documented = append(documented, m[1])
+	}
+	want := allowedKeys(t, "state_persistence: {adapter: memory, '?': 1}")
+	for _, key := range allowedKeys(t, "state_persistence: {adapter: memory, components: {a: {'?': 1}}}") {
+		want = append(want, "components.<id>."+key)
+	}
+	require.ElementsMatch(t, want, documented)
+}
+
+func TestConfig_the_examples_of_the_documentation_are_accepted(t *testing.T) {
+	configEnv(t)
+	t.Setenv("POD_NAME", "pod-0")
+	page, err := os.ReadFile("docs/configuration.md")
+	require.NoError(t, err)
+	examples := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(page, -1)
+	require.NotEmpty(t, examples)
+	for _, m := range examples {
+		_, err := durable.ParseConfig(m[1])
+		require.NoError(t, err)
+	}
+}
+
+func FuzzParseConfig(f *testing.F) {
+	const secret = "s3cr3t9pl4nt"
+	for _, pattern := range []string{"testdata/config/good/*.yaml", "testdata/config/bad/*.yaml"} {
+		files, _ := filepath.Glob(pattern)
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			require.NoError(f, err)
+			f.Add(bytes.ReplaceAll(data, []byte("hunter2"), []byte("PLANT")))
+		}
+	}
+	for name, value := range map[string]string{"REDIS_URL": "redis://:" + secret + "@h", "HUNTER": secret} {
+		require.NoError(f, os.Setenv(name, value))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		cfg, err := durable.ParseConfig(data)
+		if (cfg == nil) != (err != nil) {
+			t.Fatalf("Config %v with error %v", cfg, err)
+		}
+		if err != nil && strings.Contains(err.Error(), secret) {
+			t.Fatalf("the error shows the secret: %v", err)
+		}
+		if err == nil {
+			_ = cfg.String()
+		}
+	})
+}

@@ -1,0 +1,64 @@
+// Command testreport runs go test on all packages, prints what failed or was
+// skipped and why, says which suites ran, and ends with the line
+//
+//	N passed, M failed, K skipped
+//
+// Arguments are handed to go test. A test with subtests is not counted itself
+// unless it alone failed. With DURABLE_REQUIRE_REAL=1 it is a failure when a
+// suite that needs a real server or file system did not run.
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+)
+
+func main() {
+	r := newReport(os.Stdout)
+	args := append([]string{"test", "-json"}, os.Args[1:]...)
+	if err := run(r, exec.Command("go", append(args, "./...")...)); err != nil {
+		r.broken = append(r.broken, err.Error())
+	}
+	if !r.finish(os.Getenv("DURABLE_REQUIRE_REAL") == "1") {
+		os.Exit(1)
+	}
+}
+
+// run hands what cmd prints to r, line by line. The error says that go test
+// could not do its work; failing tests are none.
+func run(r *report, cmd *exec.Cmd) error {
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	if err := read(r, out); err != nil {
+		return err
+	}
+	if err := cmd.Wait(); err != nil && !r.sawFailure() {
+		return fmt.Errorf("go test: %w", err)
+	}
+	return nil
+}
+
+func read(r *report, out io.Reader) error {
+	lines := bufio.NewReader(out)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if len(line) > 0 {
+			r.line(line)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// A suite is a set of top-level tests that a reader wants to know to have run.
+type suite struct {
+	name  string
+	tests *regexp.Regexp // names of its top-level tests
+	real  bool           // needs a real server, file system or process
+}
+
+var suites = []suite{
+	{"memory", regexp.MustCompile(`^TestConformance_memory$`), false},
+	{"file", regexp.MustCompile(`^TestConformance_file$`), true},
+	{"miniredis", regexp.MustCompile(`^TestConformance_miniredis$`), false},
+	{"redis-server", regexp.MustCompile(`^TestConformance_redis_server$`), true},
+	{"crash", regexp.MustCompile(`^TestCrash_`), true},
+}
+
+// finish prints the suites and the count, and reports whether all is well.
+func (r *report) finish(requireReal bool) bool {
+	for _, s := range suites {
+		state, complete := r.state(s)
+		fmt.Fprintf(r.w, "suite %-13s %s\n", s.name, state)
+		if requireReal && s.real && !complete {
+			r.broken = append(r.broken, "suite "+s.name+" must run where DURABLE_REQUIRE_REAL is set")
+		}
+	}
+	if r.passed+r.failed+r.skipped == 0 {
+		r.broken = append(r.broken, "no test ran")
+	}
+	for _, text := range r.broken {
+		r.failed++
+		fmt.Fprintln(r.w, "FAIL", text)
+	}
+	fmt.Fprintf(r.w, "%d passed, %d failed, %d skipped\n", r.passed, r.failed, r.skipped)
+	return r.failed == 0
+}
+
+// state says what became of s, and whether none of its top-level tests was
+// skipped or missing.
+func (r *report) state(s suite) (text string, complete bool) {
+	var passed, failed, skipped int
+	var reasons []string
+	for _, t := range r.order {
+		if !s.tests.MatchString(t.top()) {
+			continue
+		}
+		if t.result == "skip" && t.name == t.top() {
+			reasons = append(reasons, t.reason())
+		}
+		switch {
+		case t.result == "fail" && t.failed == 0:
+			failed++
+		case t.children > 0:
+		case t.result == "pass":
+			passed++
+		case t.result == "skip":
+			skipped++
+		}
+	}
+	switch {
+	case passed+failed+skipped == 0:
+		return "absent", false
+	case passed+failed == 0:
+		if len(reasons) == 0 {
+			reasons = []string{"every subtest was skipped"}
+		}
+		return "SKIPPED: " + strings.Join(reasons, "; "), false
+	}
+	text = fmt.Sprintf("ran: %d passed, %d failed, %d skipped", passed, failed, skipped)
+	return text, len(reasons) == 0
+}

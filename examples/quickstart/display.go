@@ -128,8 +128,11 @@ func (d *display) result(killed, uninterrupted summary) {
 }
 
 func size(bytes int) string {
-	if bytes < 1000 {
+	switch {
+	case bytes < 1000:
 		return fmt.Sprintf("%d bytes", bytes)
+	case bytes < 1000_000:
+		return fmt.Sprintf("%.1f kB", float64(bytes)/1e3)
 	}
-	return fmt.Sprintf("%.1f kB", float64(bytes)/1000)
+	return fmt.Sprintf("%.1f MB", float64(bytes)/1e6)
 }

@@ -99,7 +99,8 @@ type settings struct {
 	seed  uint64
 
 	system string // names this run in the store
-	child  bool
+	child  bool   // this process counts
+	keep   bool   // the state stays after the run
 }
 
 // open opens the store.
@@ -128,9 +129,9 @@ func main() {
 	flag.IntVar(&s.kills, "kills", 5, "how many times the counting process is killed")
 	flag.DurationVar(&s.pace, "pace", 4*time.Second, "how long counting takes without kills")
 	flag.Uint64Var(&s.seed, "seed", 0, "chooses the moments of the kills; default a new one each time")
-	flag.StringVar(&s.system, "system", "", "name of the run in the store; default a new one")
-	flag.BoolVar(&s.child, "child", false, "be the process that counts and is killed; the program starts it itself")
+	flag.StringVar(&s.system, "child", "", "be the process that counts and is killed, for the run of that `name`; the program starts it itself")
 	flag.Parse()
+	s.child = s.system != ""
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

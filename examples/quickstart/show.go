@@ -10,7 +10,6 @@ import (
 	mathrand "math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -36,9 +35,7 @@ func show(ctx context.Context, s *settings, text string) error {
 // prepare names the run and the store. clean removes what a run leaves behind,
 // also after an interrupt.
 func (s *settings) prepare(ctx context.Context) (clean func(), err error) {
-	if s.system == "" {
-		s.system = "quickstart-" + strings.ToLower(rand.Text()[:8])
-	}
+	s.system = "quickstart-" + strings.ToLower(rand.Text()[:8])
 	if s.seed == 0 {
 		s.seed = mathrand.Uint64()
 	}
@@ -46,6 +43,7 @@ func (s *settings) prepare(ctx context.Context) (clean func(), err error) {
 	case os.Getenv("REDIS_URL") != "":
 		return func() { s.remove(context.WithoutCancel(ctx)) }, nil
 	case s.dir != "":
+		s.keep = true
 		return func() {}, nil
 	}
 	s.dir, err = os.MkdirTemp("", "durable-quickstart-")
@@ -124,8 +122,7 @@ func (s *settings) start(ctx context.Context) (*exec.Cmd, io.Reader, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	child := exec.CommandContext(ctx, self, "-child", "-input", s.input, "-dir", s.dir,
-		"-pace", s.pace.String(), "-system", s.system)
+	child := exec.CommandContext(ctx, self, "-child", s.system, "-input", s.input, "-dir", s.dir, "-pace", s.pace.String())
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()
 	if err != nil {
@@ -150,7 +147,7 @@ func (s *settings) compare(ctx context.Context, d *display, text string) error {
 	if killed != uninterrupted {
 		return errors.New("the results differ. This must not happen: please report it, with the output above")
 	}
-	if s.dir != "" && os.Getenv("REDIS_URL") == "" && filepath.Dir(s.dir) != filepath.Clean(os.TempDir()) {
+	if s.keep {
 		d.line("The state stays in %s.", s.dir)
 	}
 	return nil

@@ -1,0 +1,190 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/durablestate/durable/internal/store"
+)
+
+type levelKind int
+
+const (
+	memory levelKind = iota
+	replicated
+	fsync
+)
+
+// confirmTime is how long a save waits at most for replicas or the disk.
+const confirmTime = 2 * time.Second
+
+// A level is what a save must have reached before it is acknowledged.
+type level struct {
+	kind     levelKind
+	replicas int
+	always   atomic.Bool // the server syncs before it answers
+	waitaof  atomic.Bool // the server can be asked
+}
+
+func (l *level) parse(s string) error {
+	switch kind, n, _ := strings.Cut(s, ":"); {
+	case s == "" || s == "memory":
+	case s == "fsync":
+		l.kind = fsync
+	case kind == "replicated":
+		l.kind = replicated
+		var err error
+		if l.replicas, err = strconv.Atoi(n); err == nil && l.replicas >= 1 && l.replicas <= 100 {
+			return nil
+		}
+		fallthrough
+	default:
+		return fmt.Errorf("invalid durability %q: it must be memory, fsync, or replicated:N with N from 1", s)
+	}
+	return nil
+}
+
+// runConfirmed sends jobs on a connection of their own and asks that very
+// connection whether what it wrote is as durable as configured: another one
+// would answer for its own writes.
+func (s *Store) runConfirmed(ctx context.Context, batch []*job) {
+	nodes, groups := []*redis.Client{}, map[*redis.Client][]*job{}
+	for _, j := range batch {
+		c, err := s.node(ctx, j.key())
+		if err != nil {
+			j.fail(ctx, err)
+			continue
+		}
+		if groups[c] == nil {
+			nodes = append(nodes, c)
+		}
+		groups[c] = append(groups[c], j)
+	}
+	for _, c := range nodes {
+		s.runOn(ctx, c, groups[c])
+	}
+}
+
+func (s *Store) runOn(ctx context.Context, c *redis.Client, jobs []*job) {
+	conn := c.Conn()
+	defer conn.Close()
+	if err := s.probe(ctx, conn); err != nil {
+		for _, j := range jobs {
+			j.fail(ctx, err)
+		}
+		return
+	}
+	exec(ctx, jobs, conn.Pipeline)
+	if err := s.confirm(ctx, conn); err != nil {
+		for _, j := range jobs {
+			if j.durable {
+				j.short = err
+			}
+		}
+	}
+}
+
+// node returns the client of the primary that has key.
+func (s *Store) node(ctx context.Context, key string) (*redis.Client, error) {
+	switch c := s.client.(type) {
+	case *redis.Client:
+		return c, nil
+	case *redis.ClusterClient:
+		return c.MasterForKey(ctx, key)
+	}
+	return nil, errLevel("this type of client has no connection that could be asked: use redis.Client or redis.ClusterClient")
+}
+
+// A levelError says that a server cannot give the configured level.
+type levelError string
+
+func errLevel(text string) error { return levelError("durability not available: " + text) }
+
+func (e levelError) Error() string { return string(e) }
+
+// RedisError makes it an error that another try would not change.
+func (levelError) RedisError() {}
+
+// probe finds out once how the level fsync can be had, and refuses it where it cannot.
+func (s *Store) probe(ctx context.Context, conn *redis.Conn) error {
+	if s.level.kind != fsync || s.level.always.Load() || s.level.waitaof.Load() {
+		return nil
+	}
+	err := conn.Do(ctx, "WAITAOF", 1, 0, 1).Err()
+	switch {
+	case err == nil:
+		s.level.waitaof.Store(true)
+		return nil
+	case strings.Contains(err.Error(), "appendonly is disabled"):
+		return errLevel("fsync needs appendonly yes on the server")
+	case !strings.Contains(err.Error(), "unknown command"):
+		return err
+	}
+	conf, err := conn.ConfigGet(ctx, "append*").Result()
+	switch {
+	case classifyNil(err) == unknown:
+		return err
+	case err != nil:
+		return errLevel("fsync needs WAITAOF (Redis 7.2) or CONFIG GET to see that appendfsync is always; this server gives neither")
+	case conf["appendonly"] != "yes" || conf["appendfsync"] != "always":
+		return errLevel(fmt.Sprintf("fsync needs appendonly yes and appendfsync always on a server before 7.2, here they are %s and %s",
+			conf["appendonly"], conf["appendfsync"]))
+	}
+	s.level.always.Store(true)
+	return nil
+}
+
+func classifyNil(err error) outcome {
+	if err == nil {
+		return refused
+	}
+	return classify(err)
+}
+
+// confirm waits until the writes of conn have reached the level.
+func (s *Store) confirm(ctx context.Context, conn *redis.Conn) error {
+	wait := confirmTime
+	if end, ok := ctx.Deadline(); ok {
+		wait = max(min(wait, time.Until(end)/2), time.Millisecond)
+	}
+	switch {
+	case s.level.kind == replicated:
+		n, err := conn.Do(ctx, "WAIT", s.level.replicas, wait.Milliseconds()).Int()
+		return confirmed(n, s.level.replicas, "replicas", err)
+	case s.level.waitaof.Load():
+		n, err := conn.Do(ctx, "WAITAOF", 1, 0, wait.Milliseconds()).Int64Slice()
+		if err == nil && len(n) != 2 {
+			err = errors.New("unexpected answer to WAITAOF")
+		}
+		if err != nil {
+			return confirmed(0, 1, "", err)
+		}
+		return confirmed(int(n[0]), 1, "disks", nil)
+	}
+	return nil
+}
+
+func confirmed(got, want int, what string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%w: no confirmation: %w", store.ErrNotDurable, err)
+	}
+	if got < want {
+		return fmt.Errorf("%w: %d of %d %s confirmed in time", store.ErrNotDurable, got, want, what)
+	}
+	return nil
+}
+
+// fail gives j a result without sending it.
+func (j *job) fail(ctx context.Context, err error) {
+	if j.script != nil {
+		j.cmd = redis.NewCmd(ctx)
+		j.cmd.SetErr(err)
+	}
+}

@@ -1,0 +1,120 @@
+package redisstore
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/durablestate/durable/internal/store"
+)
+
+// An outcome says what an error means for a command that was sent.
+type outcome int
+
+const (
+	refused    outcome = iota // not executed, and trying again at once would not help
+	notApplied                // not executed; another try may be
+	unknown                   // may have been executed, or may be executed later
+)
+
+// passing are the codes with which a server refuses a command for the moment.
+var passing = []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "BUSY", "MOVED", "ASK", "NOSCRIPT"}
+
+func classify(err error) outcome {
+	var server redis.Error
+	var op *net.OpError
+	switch {
+	case isSentinel(err), errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted), errors.Is(err, errReplica):
+		return notApplied
+	case isTLS(err):
+		return refused
+	case errors.As(err, &op) && op.Op == "dial":
+		return notApplied
+	case errors.As(err, &server):
+		for _, code := range passing {
+			if hasCode(err, code) {
+				return notApplied
+			}
+		}
+		if strings.Contains(err.Error(), "max number of clients") {
+			return notApplied
+		}
+		return refused
+	}
+	return unknown
+}
+
+// isSentinel recognises that no sentinel named a primary. Such an error may wrap
+// redis.Nil: it must be recognised before anything asks for that.
+func isSentinel(err error) bool {
+	return strings.HasPrefix(err.Error(), "redis: all sentinels")
+}
+
+func isTLS(err error) bool {
+	var record tls.RecordHeaderError
+	var verify *tls.CertificateVerificationError
+	var host x509.HostnameError
+	var alert tls.AlertError
+	return errors.As(err, &record) || errors.As(err, &verify) || errors.As(err, &host) || errors.As(err, &alert)
+}
+
+// hasCode also finds the code in the text of a server that wraps what a script met.
+func hasCode(err error, code string) bool {
+	text := strings.TrimPrefix(err.Error(), "ERR ")
+	return strings.HasPrefix(text, code+" ") || strings.Contains(text, "-"+code+" ")
+}
+
+// word returns err as it may be shown: without secrets, without what a server
+// quotes of a command, with advice, and never as redis.Nil, which callers could
+// take for "no state".
+func (s *Store) word(err error) error {
+	if err == nil || errors.Is(err, store.ErrClosed) {
+		return err
+	}
+	text := err.Error()
+	if i := strings.Index(text, ", with args beginning with"); i >= 0 {
+		text = text[:i]
+	}
+	if errors.Is(err, redis.Nil) || text != err.Error() {
+		err = errors.New(text)
+	}
+	if advice := s.advice(err); advice != "" {
+		err = fmt.Errorf("%w (%s)", err, advice)
+	}
+	return s.secrets.Error(err)
+}
+
+func (s *Store) advice(err error) string {
+	switch {
+	case hasCode(err, "OOM"):
+		return "the server's memory is full and the stored state is unchanged: raise maxmemory or free memory"
+	case hasCode(err, "MISCONF"):
+		return "the server cannot persist and refuses writes: look at its log and disk"
+	case hasCode(err, "NOPERM"):
+		return "the ACL of this user is too narrow: the documentation of RedisAdapter has the line"
+	case hasCode(err, "WRONGPASS"), hasCode(err, "NOAUTH"):
+		return "check user and password"
+	case hasCode(err, "READONLY"), errors.Is(err, errReplica):
+		return "connect to the primary"
+	case errors.Is(err, io.EOF) && !s.tls:
+		return "the server closed the connection; if it expects TLS, use rediss://"
+	case isTLS(err):
+		return "check that the server speaks TLS on this port and that its certificate is trusted for this host name"
+	}
+	return ""
+}
+
+// ended joins the end of a context with the reason why nothing worked before.
+func ended(ctx context.Context, last error) error {
+	if last == nil || errors.Is(last, ctx.Err()) {
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w; before that: %w", ctx.Err(), last)
+}

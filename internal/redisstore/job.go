@@ -1,0 +1,94 @@
+package redisstore
+
+import (
+	"cmp"
+	"context"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// A job is one try of one operation: a script, or the plain read of a state. It
+// is sent at most once; another try is another job.
+type job struct {
+	script  *script
+	keys    []string
+	args    []any
+	stage   []byte // put at keys[2] before the script runs
+	read    int    // without a script: read that many bytes of keys[0] and the record at keys[1]
+	durable bool   // wants the configured durability confirmed
+	size    int
+
+	staged *redis.StatusCmd
+	cmd    *redis.Cmd
+	value  *redis.StringCmd
+	fields *redis.SliceCmd
+
+	given bool  // its caller has left; protected by batcher.mu
+	short error // stored, but not confirmed by enough
+	done  chan struct{}
+}
+
+// key names the cluster slot.
+func (j *job) key() string { return j.keys[0] }
+
+func (j *job) queue(ctx context.Context, p redis.Pipeliner) {
+	if j.script == nil {
+		j.value = p.GetRange(ctx, j.keys[0], 0, int64(j.read)-1)
+		j.fields = p.HMGet(ctx, j.keys[1], recordFields...)
+		return
+	}
+	if j.stage != nil {
+		j.staged = p.Set(ctx, j.keys[2], j.stage, stageTTL)
+	}
+	j.cmd = p.EvalSha(ctx, j.script.sha, j.keys, j.args...)
+}
+
+// requeue sends the script itself after the server said that it does not know it.
+func (j *job) requeue(ctx context.Context, p redis.Pipeliner) {
+	j.cmd = p.Eval(ctx, j.script.source, j.keys, j.args...)
+}
+
+func (j *job) noScript() bool {
+	return j.cmd != nil && j.cmd.Err() != nil && hasCode(j.cmd.Err(), "NOSCRIPT")
+}
+
+// err returns why the job has no result.
+func (j *job) err() error {
+	if j.script == nil {
+		return cmp.Or(j.value.Err(), j.fields.Err())
+	}
+	return j.cmd.Err()
+}
+
+// answer returns what the script said.
+func (j *job) answer() (answer, error) {
+	a, err := parseAnswer(j.cmd.Val())
+	if err == nil && a.code() == "NOSTAGE" && j.staged != nil && j.staged.Err() != nil {
+		return nil, j.staged.Err()
+	}
+	return a, err
+}
+
+// exec sends jobs as one pipeline through p and once more, as source, those
+// whose script the server does not know.
+func exec(ctx context.Context, jobs []*job, pipeline func() redis.Pipeliner) {
+	p := pipeline()
+	for _, j := range jobs {
+		j.queue(ctx, p)
+	}
+	_, _ = p.Exec(ctx) // each command carries its own error
+	var again []*job
+	for _, j := range jobs {
+		if j.noScript() {
+			again = append(again, j)
+		}
+	}
+	if len(again) == 0 {
+		return
+	}
+	p = pipeline()
+	for _, j := range again {
+		j.requeue(ctx, p)
+	}
+	_, _ = p.Exec(ctx)
+}

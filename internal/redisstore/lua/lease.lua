@@ -1,0 +1,18 @@
+-- Lease: KEYS[1] the record. ARGV: the record as it was read ('' for none) and
+-- the one to put in its place, both '' to read only.
+local function now()
+  local t = redis.call('TIME')
+  return string.format('%.0f', tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000))
+end
+local stored = redis.pcall('GET', KEYS[1])
+if type(stored) == 'table' then
+  if string.find(stored.err, 'WRONGTYPE', 1, true) then return {'WRONGTYPE', KEYS[1]} end
+  return stored
+end
+stored = stored or ''
+if ARGV[2] == '' then return {'OK', stored, now()} end
+if stored ~= ARGV[2] then
+  if stored ~= ARGV[1] then return {'CHANGED', stored, now()} end
+  redis.call('SET', KEYS[1], ARGV[2])
+end
+return {'OK', stored, now()}

@@ -1,0 +1,3 @@
+-- Look: ARGV: how many bytes of the state to return.
+local value = redis.call('GETRANGE', key, 0, tonumber(ARGV[1]) - 1)
+return {'OK', string.format('%.0f', now()), exists and '1' or '0', string.format('%.0f', size), value, rec[1] or '', epoch, version, attempt, state, rec[6] or '0', gens}

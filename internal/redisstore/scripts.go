@@ -1,0 +1,75 @@
+package redisstore
+
+import (
+	"crypto/sha1"
+	_ "embed" // the scripts
+	"encoding/hex"
+	"fmt"
+)
+
+// A script is Lua that the server runs as one atomic step.
+type script struct{ source, sha string }
+
+func newScript(parts ...string) *script {
+	var source string
+	for _, p := range parts {
+		source += p
+	}
+	return &script{source, sha1hex([]byte(source))}
+}
+
+func sha1hex(b []byte) string {
+	sum := sha1.Sum(b)
+	return hex.EncodeToString(sum[:])
+}
+
+var (
+	//go:embed lua/prelude.lua
+	preludeLua string
+	//go:embed lua/save.lua
+	saveLua string
+	//go:embed lua/claim.lua
+	claimLua string
+	//go:embed lua/delete.lua
+	deleteLua string
+	//go:embed lua/look.lua
+	lookLua string
+	//go:embed lua/setaside.lua
+	setAsideLua string
+	//go:embed lua/lease.lua
+	leaseLua string
+
+	saveScript     = newScript(preludeLua, saveLua)
+	claimScript    = newScript(preludeLua, claimLua)
+	deleteScript   = newScript(preludeLua, deleteLua)
+	lookScript     = newScript(preludeLua, lookLua)
+	setAsideScript = newScript(preludeLua, setAsideLua)
+	leaseScript    = newScript(leaseLua)
+)
+
+// An answer is what a script returned: a code, then strings.
+type answer []string
+
+func (a answer) code() string { return a[0] }
+
+// at returns the i-th string, empty when the server sent fewer.
+func (a answer) at(i int) string {
+	if i < len(a) {
+		return a[i]
+	}
+	return ""
+}
+
+func parseAnswer(v any) (answer, error) {
+	list, ok := v.([]any)
+	if !ok || len(list) == 0 {
+		return nil, fmt.Errorf("the server gave an answer of type %T to a script", v)
+	}
+	a := make(answer, len(list))
+	for i, e := range list {
+		if a[i], ok = e.(string); !ok {
+			return nil, fmt.Errorf("the server gave a %T in the answer to a script", e)
+		}
+	}
+	return a, nil
+}

@@ -1,0 +1,319 @@
+// Package redisstore keeps snapshots in Redis.
+//
+// A component has its state at <prefix><id>, an envelope, and beside it keys that
+// carry the whole state key as their hash tag: the fence {...}:f, a hash without
+// TTL; older generations {...}:g:<version>; staged values {...}:t:<write id>;
+// bytes set aside because they did not verify {...}:x:<n>; and the lease
+// {...}:lease. Every change is one Lua script, so it is atomic, and every script
+// recognises its own copy, so that it may be sent again after a lost reply.
+package redisstore
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/durablestate/durable/internal/envelope"
+	"github.com/durablestate/durable/internal/redact"
+	"github.com/durablestate/durable/internal/store"
+)
+
+const (
+	defaultKeep     = 3
+	defaultMaxBytes = 32 << 20
+	largestMaxBytes = 128 << 20 // replicas lose their link to values above 256 MB
+
+	stageTTL    = 10 * time.Minute
+	tries       = 6 // of one operation
+	firstPause  = 20 * time.Millisecond
+	longPause   = 500 * time.Millisecond
+	tryTime     = 3 * time.Second // of one try, without its bytes
+	saveTime    = 5 * time.Second // of one operation whose context has no deadline
+	loadTime    = 10 * time.Second
+	listTime    = time.Minute
+	bytesPerSec = 10 << 20 // the slowest link we wait for
+)
+
+// Options are the settings of a store. Zero fields mean the defaults named here.
+type Options struct {
+	Prefix     string        // DefaultPrefix
+	TTL        time.Duration // no expiry
+	Keep       int           // generations; 3
+	Durability string        // "memory", "replicated:N" or "fsync"; memory
+	MaxBytes   int64         // of a state; 32 MiB
+}
+
+// Store implements store.Store on a Redis client.
+type Store struct {
+	client  redis.UniversalClient
+	owned   bool
+	tls     bool
+	secrets redact.Secrets
+
+	prefix   string
+	ttl      time.Duration
+	keep     int
+	maxBytes int64
+	level    level
+
+	writes, reads *batcher
+	typical       atomic.Int64    // size of a state as read lately, for batching
+	ctx           context.Context // ends with Close
+	cancel        context.CancelFunc
+}
+
+// New returns a store on a client that the caller keeps.
+func New(client redis.UniversalClient, o Options) (*Store, error) {
+	if client == nil {
+		return nil, errors.New("a redis client is required, not nil")
+	}
+	s, err := configure(o)
+	if err != nil {
+		return nil, err
+	}
+	s.client = client
+	s.inspectClient()
+	return s, nil
+}
+
+// configure returns a store that lacks only its client.
+func configure(o Options) (*Store, error) {
+	s := &Store{prefix: o.Prefix, ttl: o.TTL, keep: o.Keep, maxBytes: o.MaxBytes}
+	orDefault(&s.prefix, DefaultPrefix)
+	orDefault(&s.keep, defaultKeep)
+	orDefault(&s.maxBytes, defaultMaxBytes)
+	if err := s.check(o.Durability); err != nil {
+		return nil, err
+	}
+	s.typical.Store(16 << 10)
+	s.writes, s.reads = newBatcher(s.run), newBatcher(s.run)
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s, nil
+}
+
+func (s *Store) check(durability string) error {
+	switch {
+	case s.ttl < 0 || s.ttl > 0 && s.ttl < time.Millisecond || s.ttl > 100*365*24*time.Hour:
+		return fmt.Errorf("invalid TTL %s: it must be 0 for none, or 1ms to 100 years", s.ttl)
+	case s.keep < 1 || s.keep > 100:
+		return fmt.Errorf("invalid Keep %d: it must be 1 to 100 generations", s.keep)
+	case s.maxBytes < 1 || s.maxBytes > largestMaxBytes:
+		return fmt.Errorf("invalid MaxStateBytes %d: it must be 1 to %d; keep larger state in files", s.maxBytes, largestMaxBytes)
+	}
+	if err := checkPrefix(s.prefix); err != nil {
+		return err
+	}
+	return s.level.parse(durability)
+}
+
+// MaxBytes returns the limit of a state.
+func (s *Store) MaxBytes() int64 { return s.maxBytes }
+
+// Close implements store.Store. A client that the caller keeps stays open.
+func (s *Store) Close() error {
+	s.cancel()
+	var err error
+	if s.owned {
+		err = s.word(s.client.Close()) // wakes what is in flight
+	}
+	s.writes.close()
+	s.reads.close()
+	return err
+}
+
+// bound gives ctx the deadline that every operation needs.
+func bound(ctx context.Context, limit time.Duration, size int) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, limit+transfer(size))
+}
+
+// transfer is how long size bytes may take on a slow link.
+func transfer(size int) time.Duration {
+	return time.Duration(size) * time.Second / bytesPerSec
+}
+
+// A doubt remembers whether an earlier try of this call may have been executed.
+type doubt struct{ unknown bool }
+
+// try sends the jobs that next makes through b until one has a result, the error
+// would not go away, or ctx ends. Every job is a copy of the same operation, so
+// that an earlier copy that arrives late changes nothing.
+func (s *Store) try(ctx context.Context, b *batcher, d *doubt, next func() *job) (*job, error) {
+	var last error
+	for n := range tries {
+		if n > 0 && !s.pause(ctx, n, last) {
+			break
+		}
+		j := next()
+		if err := b.do(ctx, s.ctx.Done(), j); err != nil {
+			d.unknown = true
+			if errors.Is(err, store.ErrClosed) {
+				return nil, err
+			}
+			break
+		}
+		err := j.err()
+		if err == nil {
+			return j, nil
+		}
+		class := classify(err)
+		last, d.unknown = err, d.unknown || class == unknown
+		if class == refused {
+			break
+		}
+	}
+	if s.ctx.Err() != nil {
+		return nil, store.ErrClosed
+	}
+	if ctx.Err() != nil {
+		last = ended(ctx, last)
+	}
+	return nil, s.word(last)
+}
+
+// ask runs a script until it answers. Wrong types are errors of every script.
+func (s *Store) ask(ctx context.Context, d *doubt, next func() *job) (answer, error) {
+	j, err := s.try(ctx, s.writes, d, next)
+	if err != nil {
+		return nil, err
+	}
+	a, err := j.answer()
+	if err != nil {
+		d.unknown = d.unknown || classify(err) == unknown
+		return nil, s.word(err)
+	}
+	switch a.code() {
+	case "WRONGTYPE":
+		return nil, fmt.Errorf("the key %q holds another type of value, which is left alone: choose another key prefix or remove it", a.at(1))
+	case "DAMAGED":
+		return nil, fmt.Errorf("the fence %q is damaged: inspect it before anything is saved", a.at(1))
+	case "FORMAT":
+		return nil, fmt.Errorf("%w: fence format %q, this program knows 1", store.ErrTooNew, a.at(1))
+	}
+	if j.short != nil {
+		return a, s.word(j.short)
+	}
+	return a, nil
+}
+
+// pause waits before the next try, with jitter, and reports whether there is
+// time for one.
+func (s *Store) pause(ctx context.Context, n int, last error) bool {
+	if c, ok := s.client.(*redis.ClusterClient); ok && classify(last) != refused {
+		c.ReloadState(ctx) // a failover is not noticed otherwise before the next periodic reload
+	}
+	wait := min(firstPause<<(n-1), longPause)
+	t := time.NewTimer(wait/2 + mathrand.N(wait))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+	case <-s.ctx.Done():
+	}
+	return false
+}
+
+// run sends a batch and gives it the time its bytes need.
+func (s *Store) run(batch []*job) {
+	size, largest := 0, 0
+	for _, j := range batch {
+		size, largest = size+j.size, max(largest, j.read)
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, tryTime+transfer(max(size, largest)))
+	defer cancel()
+	if s.level.kind != memory && slices.ContainsFunc(batch, func(j *job) bool { return j.durable }) {
+		s.runConfirmed(ctx, batch)
+		return
+	}
+	exec(ctx, batch, s.client.Pipeline)
+	s.learn(batch)
+}
+
+// learn remembers how large the states are that are being read.
+func (s *Store) learn(batch []*job) {
+	most := 0
+	for _, j := range batch {
+		if j.script == nil {
+			most = max(most, len(j.value.Val()))
+		}
+	}
+	if most > 0 {
+		s.typical.Store(int64(most) + 512)
+	}
+}
+
+// name returns a fresh name for one call.
+func name() string {
+	var b [6]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// An inspection is what stands at the state key of a component that no fence
+// knows to be saved, so that a script can judge it. The zero value is: not looked.
+type inspection struct {
+	kind    string // "snapshot", "plain", "damaged", "foreign"
+	size    int
+	sha1    string
+	attempt store.Attempt
+}
+
+func (i inspection) args() []any {
+	return []any{i.kind, i.size, i.sha1, digits(i.attempt.Epoch), digits(i.attempt.Version), i.attempt.WriteID}
+}
+
+// inspect looks at the state of id itself.
+func (s *Store) inspect(ctx context.Context, id string) (inspection, error) {
+	v, err := s.look(ctx, s.keys(id))
+	if err != nil {
+		return inspection{}, err
+	}
+	i := inspection{kind: "foreign", size: v.size, sha1: sha1hex(v.value)}
+	if v.size > len(v.value) {
+		return i, nil // too large to be ours
+	}
+	snap, err := envelope.Decode(id, v.value)
+	_, isPlain := envelope.Plain(v.value)
+	switch {
+	case err == nil:
+		i.kind, i.attempt = "snapshot", snap.Attempt()
+	case envelope.HasMagic(v.value):
+		i.kind = "damaged"
+	case isPlain:
+		i.kind = "plain"
+	}
+	return i, nil
+}
+
+// judged runs the script that make builds, with an inspection as soon as the
+// script asks for one.
+func (s *Store) judged(ctx context.Context, id string, d *doubt, build func(inspection) *job) (answer, error) {
+	var seen inspection
+	for {
+		a, err := s.ask(ctx, d, func() *job { return build(seen) })
+		if err != nil || a.code() != "INSPECT" {
+			return a, err
+		}
+		if seen, err = s.inspect(ctx, id); err != nil {
+			return nil, err
+		}
+		if seen.size == 0 && seen.kind == "foreign" { // empty or gone: nothing worth keeping
+			seen.kind = "damaged"
+		}
+	}
+}
+
+func (s *Store) errForeign(id string) error {
+	return fmt.Errorf("the key %q holds a value that is neither a snapshot nor a JSON object, which is left alone: choose another key prefix or remove it", s.keys(id).state)
+}

@@ -1,0 +1,95 @@
+package durable
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/durablestate/durable/internal/redisstore"
+)
+
+// RedisAdapter keeps state in Redis 6.2 or newer, or in Valkey: standalone, behind
+// Sentinel or as a Cluster. It implements [Owner] and [Historian] and is safe for
+// concurrent use; calls that come in together share a pipeline.
+//
+// A component's newest state is the value of <prefix><id>, one header line and
+// then the state as it is. Keys beside it begin with {<prefix><id>}: and hold the
+// fence (which has no TTL and must not be evicted), older generations, bytes that
+// did not verify, and the lease. Use maxmemory-policy noeviction.
+//
+// Every change is one atomic script that recognises its own copies, so a retry
+// after a lost reply is not a second save, and a copy that arrives late does
+// nothing. A plain JSON object at the key, as SETEX writers leave it, is read as
+// state of Version 0 and replaced by the next save; any other foreign value is
+// never overwritten.
+//
+// What an acknowledged save survives is the server's doing: with Durability
+// "memory" whatever its persistence saves, "replicated:N" the loss of the primary
+// while one of N replicas is promoted, "fsync" a power cut. A user with these
+// rights suffices (for the prefix "autocoder:state:"):
+//
+//	on >password resetchannels -@all +@connection +eval +evalsha +get +getrange +strlen +exists
+//	  +set +rename +del +pexpireat +persist +pttl +hset +hmget +time +scan +role +wait +waitaof
+//	  ~autocoder:state:* ~{autocoder:state:*
+type RedisAdapter struct{ base }
+
+// RedisOptions are the settings of a RedisAdapter. Zero fields mean the defaults
+// named here.
+type RedisOptions struct {
+	KeyPrefix string        // "autocoder:state:"; printable ASCII without spaces, braces and * ? [ ] \
+	TTL       time.Duration // after which an unsaved, unrefreshed state expires; no expiry
+	Keep      int           // generations per component; 3
+
+	// Durability is what a save waits for: "memory" (the default), "fsync", or
+	// "replicated:N" for N replicas. A shortfall is ErrNotDurable. "fsync" needs
+	// Redis 7.2, or appendfsync always and the right to CONFIG GET it; it is
+	// refused by the first save where the server cannot give it.
+	Durability string
+
+	MaxStateBytes int64 // more is refused before anything is sent; 32 MiB, at most 128 MiB
+}
+
+// NewRedisAdapter returns an adapter on a client that the caller keeps: Close
+// does not close it. It sends nothing. Set ContextTimeoutEnabled on the client,
+// and for a cluster a short ClusterStateReloadInterval; do not let it read from
+// replicas.
+func NewRedisAdapter(client redis.UniversalClient, opts *RedisOptions) (*RedisAdapter, error) {
+	s, err := redisstore.New(client, opts.store())
+	return newRedisAdapter(s, err)
+}
+
+// OpenRedisAdapter returns an adapter with a client of its own. The server need
+// not be up: nothing is sent before the first use. The URL is one of
+//
+//	redis://user:password@host:6379/0    rediss:// is the same over TLS 1.2 or newer
+//	unix://user:password@/path/to/socket?db=0
+//	redis://user:password@sentinel1:26379/0?mode=sentinel&master_name=mymaster&addr=sentinel2:26379
+//	redis://user:password@node1:6379?mode=cluster&addr=node2:6379
+//
+// The parameter addr may be repeated. User and password are those of the
+// servers; sentinels have sentinel_username and sentinel_password. skip_verify=true
+// turns off the check of certificates. Timeouts and pool_size are spelled as in
+// go-redis. Percent-encode special characters in the password. No error shows
+// the URL.
+func OpenRedisAdapter(ctx context.Context, url string, opts *RedisOptions) (*RedisAdapter, error) {
+	if err := ctx.Err(); err != nil {
+		return newRedisAdapter(nil, err)
+	}
+	s, err := redisstore.Open(url, opts.store())
+	return newRedisAdapter(s, err)
+}
+
+func newRedisAdapter(s *redisstore.Store, err error) (*RedisAdapter, error) {
+	if err != nil {
+		return nil, &Error{Op: "open", Adapter: "redis", Err: err}
+	}
+	return &RedisAdapter{base{name: "redis", store: s, maxBytes: s.MaxBytes()}}, nil
+}
+
+func (o *RedisOptions) store() redisstore.Options {
+	if o == nil {
+		return redisstore.Options{}
+	}
+	return redisstore.Options{Prefix: o.KeyPrefix, TTL: o.TTL, Keep: o.Keep, Durability: o.Durability, MaxBytes: o.MaxStateBytes}
+}

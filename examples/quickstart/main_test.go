@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/durablestate/durable/internal/redistest"
 )
 
 // build compiles the program, without the race detector: what counts is the
@@ -103,4 +105,17 @@ func TestQuickstart_refuses_wrong_flags(t *testing.T) {
 		require.Error(t, err)
 		require.Contains(t, out, "-help")
 	}
+}
+
+func TestQuickstart_loses_nothing_on_Redis_and_removes_its_state(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	path, words := text(t)
+	out, _, err := run(t, []string{"REDIS_URL=" + server.URL()}, "-input", path, "-kills", "2", "-pace", "1500ms")
+	require.NoError(t, err)
+	requireExact(t, out, 2, words)
+	require.Contains(t, out, "kept in Redis")
+	keys, err := server.Client(t).Keys(t.Context(), "autocoder:state:*").Result() // side keys begin with "{"
+	require.NoError(t, err)
+	require.Empty(t, keys)
 }

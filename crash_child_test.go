@@ -55,6 +55,7 @@ type chained struct {
 
 func crashComponents() []*chained {
 	return []*chained{
+		{id: "alone", pad: 0, workers: 1},
 		{id: "small", pad: 0, workers: 3},
 		{id: "medium", pad: 20, workers: 2},
 		{id: "large", pad: 2000, workers: 2}, // 128 kB: staged by a command of its own on Redis
@@ -67,6 +68,9 @@ func (c *chained) change(s *chain) (seq int) {
 	token := rand.Text()[:10]
 	tell("try %s %d %s", c.id, s.Seq+1, token)
 	s.Seq++
+	if c.workers == 0 {
+		time.Sleep(200 * time.Microsecond) // a snapshot that takes no lock falls in here
+	}
 	s.Hash = linked(s.Hash, token)
 	s.Pad = strings.Repeat(s.Hash, c.pad)
 	return s.Seq

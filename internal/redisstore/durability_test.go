@@ -28,6 +28,11 @@ func TestAReplicaThatDoesNotConfirmIsNoticed(t *testing.T) {
 	err = s.Save(ctx, "c", touch(1, 2, "b"))
 	replica.Cont()
 	require.ErrorIs(t, err, store.ErrNotDurable, "a repeat asks for a confirmation of its own")
+	replica.Stop()
+	err = s.Save(ctx, "c", snap(1, 1, "late", "0"))
+	replica.Cont()
+	require.ErrorIs(t, err, store.ErrConflict, "a refused save is not one below its level")
+	require.NotErrorIs(t, err, store.ErrNotDurable)
 	require.Eventually(t, func() bool { return s.Save(ctx, "c", touch(1, 2, "b")) == nil }, 20*time.Second, time.Millisecond)
 	require.ErrorIs(t, newEnv(t, primary.URL(), nil).open(redisstore.Options{Durability: "replicated:2"}).Save(ctx, "d", snap(1, 1, "a", "1")), store.ErrNotDurable)
 }

@@ -44,7 +44,7 @@ func BenchmarkByHand(b *testing.B) {
 func BenchmarkSave(b *testing.B) {
 	for _, callers := range []int{1, 64, 1000} {
 		b.Run(fmt.Sprint(callers), func(b *testing.B) {
-			s, err := filestore.Open(b.TempDir(), filestore.Options{Keep: benchKeep()})
+			s, err := filestore.Open(b.TempDir(), filestore.Options{Keep: 3})
 			require.NoError(b, err)
 			defer s.Close()
 			var wg sync.WaitGroup
@@ -64,9 +64,4 @@ func BenchmarkSave(b *testing.B) {
 			b.ReportMetric(float64(per*callers)/time.Since(start).Seconds(), "saves/s")
 		})
 	}
-}
-
-func benchKeep() int {
-	n, _ := strconv.Atoi(os.Getenv("BENCH_KEEP"))
-	return max(n, 3)
 }

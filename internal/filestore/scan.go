@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/durablestate/durable/internal/store"
 )
 
 // refresh brings the index up to date with what other processes committed. A
@@ -183,8 +185,11 @@ func (s *Store) tryWriter(ctx context.Context) (bool, error) {
 	s.mu.Lock()
 	writer, closed := s.writer, s.closed
 	s.mu.Unlock()
-	if writer || closed {
-		return writer, s.closedError(writer)
+	switch {
+	case writer:
+		return true, nil
+	case closed:
+		return false, store.ErrClosed
 	}
 	if err := s.acquireIO(ctx); err != nil {
 		return false, err

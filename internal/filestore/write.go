@@ -195,13 +195,6 @@ func (s *Store) refusal() error {
 	return s.poison
 }
 
-func (s *Store) closedError(open bool) error {
-	if open {
-		return nil
-	}
-	return store.ErrClosed
-}
-
 // leave ends the wait for r. A request that still waits is withdrawn. One that
 // is being committed goes on, but no longer needs the caller's data.
 func (s *Store) leave(ctx context.Context, r *request) error {

@@ -226,16 +226,27 @@ func TestConcurrentCallsShareAPipelineAndNothingElse(t *testing.T) {
 func TestNoGoroutineIsLeftAfterClose(t *testing.T) {
 	e := onReal(t)
 	require.NoError(t, e.client.Ping(ctx).Err())
-	before := runtime.NumGoroutine()
 	s, err := redisstore.Open(e.url, redisstore.Options{Prefix: e.prefix})
 	require.NoError(t, err)
 	var wg sync.WaitGroup
-	for i := range 50 {
-		wg.Go(func() { _ = s.Save(ctx, fmt.Sprint(i), snap(1, 1, "a", strings.Repeat("x", i*4<<10))) })
+	for i := range 200 {
+		wg.Go(func() { _ = s.Save(ctx, fmt.Sprint(i), snap(1, 1, "a", strings.Repeat("x", i*2<<10))) })
 	}
+	require.Eventually(t, func() bool { return goroutines() > 0 }, 10*time.Second, time.Microsecond, "the check can see them")
 	wg.Wait()
 	require.NoError(t, s.Close())
-	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return goroutines() == 0 }, 10*time.Second, time.Millisecond)
+}
+
+// goroutines counts those that the store or its client runs.
+func goroutines() (n int) {
+	buf := make([]byte, 4<<20)
+	for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		if strings.Contains(g, "redisstore.(*") || strings.Contains(g, "go-redis/v9") {
+			n++
+		}
+	}
+	return n
 }
 
 func TestCloseEndsCallsToAFrozenServer(t *testing.T) {

@@ -12,7 +12,7 @@ test:
 	@$(REPORT) $(TESTFLAGS)
 
 race:
-	@$(REPORT) -race -short $(TESTFLAGS)
+	@DURABLE_REQUIRE_REAL= $(REPORT) -race -short $(TESTFLAGS)
 
 lint:
 	@bad=$$(gofmt -l .); [ -z "$$bad" ] || { echo "gofmt needed: $$bad"; exit 1; }
@@ -36,7 +36,7 @@ bench:
 	@if [ -d bench ]; then cd bench && go test -run '^$$' -bench . -benchmem ./...; fi
 
 crash:
-	go test -count=1 -v -run '^TestCrash_' ./...
+	DURABLE_CRASH_KILLS=$(or $(KILLS),400) go test -count=1 -timeout 60m -v -run "^TestCrash_" .
 
 tidy:
 	gofmt -w .

@@ -33,6 +33,7 @@ func (b *base) SaveState(ctx context.Context, componentID string, s *Snapshot) e
 	if err := b.complete(&rec); err != nil {
 		return b.fail("save", componentID, err)
 	}
+	b.saw(rec.Epoch)
 	if s.Epoch != 0 && s.Version != 0 {
 		return b.fail("save", componentID, b.store.Save(ctx, componentID, &rec))
 	}

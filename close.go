@@ -121,8 +121,7 @@ func (m *member) wantsFinal(round int) bool {
 func (c *Checkpointer) unsaved(members []*member) (list []*member) {
 	for _, m := range members {
 		m.mu.Lock()
-		err := m.status.Err
-		saved := m.stored.attempt != "" && m.quiet() && !m.changed() && (err == nil || errors.Is(err, ErrFenced))
+		saved := m.quiet() && !m.changed()
 		idle := m.gate != nil && !m.ever && (m.tracked == nil || m.tracked.fresh())
 		m.mu.Unlock()
 		if !saved && !idle {

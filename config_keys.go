@@ -85,8 +85,8 @@ func redisAddress(s *config.Section, address, mode, master string) string {
 	}
 	_, query, _ := strings.Cut(address, "?")
 	given, err := url.ParseQuery(query)
-	if err != nil {
-		s.Refuse("redis_url", "has malformed parameters behind the question mark; percent-encode special characters, also in the password")
+	if _, bad := url.PathUnescape(address); err != nil || bad != nil {
+		s.Refuse("redis_url", "is malformed; percent-encode special characters, also in the password (a percent sign is %%25)")
 		return ""
 	}
 	added := url.Values{}

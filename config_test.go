@@ -135,6 +135,19 @@ func TestConfig_expands_values_once_and_leaves_other_dollars_alone(t *testing.T)
 	}
 }
 
+func TestConfig_redis_mode_and_redis_master_become_parameters_of_the_address(t *testing.T) {
+	for yaml, want := range map[string]string{
+		"redis://h\n  redis_mode: cluster":                                 "redis://h?mode=cluster",
+		"redis://h?\n  redis_mode: cluster":                                "redis://h?mode=cluster",
+		"redis://h?mode=cluster\n  redis_mode: cluster":                    "redis://h?mode=cluster",
+		"rediss://h/1?db=2\n  redis_mode: sentinel\n  redis_master: a&b c": "rediss://h/1?db=2&master_name=a%26b+c&mode=sentinel",
+		"redis://h?master_name=m\n  redis_mode: sentinel":                  "redis://h?master_name=m&mode=sentinel",
+		"unix:///run/redis.sock":                                           "unix:///run/redis.sock",
+	} {
+		require.Equal(t, want, redisURL(t, yaml), yaml)
+	}
+}
+
 func TestConfig_text_from_the_environment_adds_no_yaml(t *testing.T) {
 	t.Setenv("INJECT", `redis://h/0?x="} ,keep: 9 # &a *b !t`)
 	cfg, err := durable.ParseConfig([]byte("state_persistence: {adapter: redis, redis_url: '${INJECT}'}"))
@@ -174,6 +187,7 @@ func TestConfig_printed_in_any_way_shows_no_secret(t *testing.T) {
 		fmt.Fprintf(&out, verb+"\n", *cfg)
 		fmt.Fprintf(&out, verb+"\n", holder{*cfg, *cfg, cfg})
 	}
+	require.Equal(t, cfg.String(), fmt.Sprintf("%#v", cfg))
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("config", "cfg", cfg, "value", *cfg, "in", holder{Cfg: *cfg})
 	slog.New(slog.NewTextHandler(&out, nil)).Info("config", "cfg", cfg, "value", *cfg)
 	text, err := json.Marshal(holder{Cfg: *cfg})

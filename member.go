@@ -29,6 +29,7 @@ type member struct {
 	stored  stored
 	status  ComponentStatus
 	ever    bool      // it was restored once
+	unsaved bool      // the last attempt found a change and failed
 	good    time.Time // when the stored copy was last known to be current
 	backoff time.Duration
 	start   []byte // encoded state to start from, when it is not the zero state
@@ -301,6 +302,7 @@ func (m *member) settle(done outcome, err error) {
 		m.status.Saves++
 		m.status.Version, m.status.SavedAt, m.status.Bytes = done.version, now, done.bytes
 	}
+	m.unsaved = err != nil && done.op == "save"
 	if err == nil {
 		m.stored, m.good, m.backoff = done.stored, now, 0
 	}
@@ -373,15 +375,13 @@ func (m *member) codec() string {
 	return ""
 }
 
+// changed reports that the component has a state that is not stored, as far as
+// can be told without asking it. The caller holds m.mu.
 func (m *member) changed() bool {
 	if m.tracked == nil {
-		return !m.stored.anywhere || m.status.Err != nil
+		return !m.stored.anywhere || m.unsaved
 	}
-	n := m.tracked.changeCount()
-	if m.stored.attempt == "" {
-		return n > m.stored.changes || !m.stored.anywhere
-	}
-	return n > m.stored.changes
+	return m.tracked.changeCount() > m.stored.changes || !m.stored.anywhere && !m.tracked.fresh()
 }
 
 func (m *member) snapshotStatus() ComponentStatus {

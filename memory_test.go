@@ -30,7 +30,7 @@ func TestMemoryExpiresAfterItsTTL(t *testing.T) {
 		time.Sleep(time.Minute - 1)
 		_, err := a.LoadState(t.Context(), "c")
 		require.NoError(t, err)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		_, err = a.LoadState(t.Context(), "c")
 		require.ErrorIs(t, err, durable.ErrExpired)
 		requireFence(t, err, 1, 1)
@@ -53,6 +53,9 @@ func TestMemoryRepeatRefreshesTheTTL(t *testing.T) {
 		got, err := a.LoadState(t.Context(), "c")
 		require.NoError(t, err)
 		require.Equal(t, "one", string(got.Data))
+		time.Sleep(time.Minute)
+		_, err = a.LoadState(t.Context(), "c")
+		require.ErrorIs(t, err, durable.ErrExpired, "a refresh must not make a state immortal")
 	})
 }
 
@@ -158,7 +161,7 @@ func TestMemoryLastEpochCannotBeDeletedIntoTheFirst(t *testing.T) {
 	require.ErrorIs(t, a.ClaimState(t.Context(), "c", 1), durable.ErrFenced)
 }
 
-func TestMemoryAdapterConforms(t *testing.T) {
+func TestConformance_memory(t *testing.T) {
 	memory := func(a durable.StateAdapter) *durable.MemoryAdapter { return a.(*durable.MemoryAdapter) }
 	adaptertest.Run(t, adaptertest.Store{
 		Open:    func(*testing.T) durable.StateAdapter { return durable.NewMemoryAdapter(nil) },

@@ -29,8 +29,8 @@ import (
 // while one of N replicas is promoted, "fsync" a power cut. A user with these
 // rights suffices (for the prefix "autocoder:state:"):
 //
-//	on >password resetchannels -@all +@connection +eval +evalsha +get +getrange +strlen +exists
-//	  +set +rename +del +pexpireat +persist +pttl +hset +hmget +time +scan +role +wait +waitaof
+//	on >password resetchannels -@all +ping +select +role +eval +evalsha +get +getrange +strlen
+//	  +exists +set +rename +del +pexpireat +persist +pttl +hset +hmget +time +scan +wait +waitaof
 //	  ~autocoder:state:* ~{autocoder:state:*
 type RedisAdapter struct{ base }
 

@@ -127,8 +127,5 @@ func (s *Section) name(key string) string {
 	if !identifier.MatchString(key) {
 		key = "(this key)"
 	}
-	if s.path == "" {
-		return key
-	}
 	return s.path + "." + key
 }

@@ -186,8 +186,5 @@ func (s *Section) suggest(key string, allowed []string) string {
 
 func orList(words []string) string {
 	last := len(words) - 1
-	if last == 0 {
-		return words[0]
-	}
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }

@@ -191,7 +191,7 @@ func ParseHeader(b []byte) (*Header, error) {
 	if !ok1 || !ok2 || !ok3 || headEnd < 0 || headCRC != crc32.Checksum(b[:headEnd], castagnoli) {
 		return nil, corrupt("header checksum differs")
 	}
-	if format, ok := parseUint(f[1], 2); !ok {
+	if format, ok := parseUint(f[1], 2); !ok || format == 0 {
 		return nil, corrupt("no format")
 	} else if format > Format {
 		return nil, fmt.Errorf("%w: envelope format %d, this program reads up to %d", store.ErrTooNew, format, Format)
@@ -351,7 +351,7 @@ func appendTime(dst []byte, t time.Time) []byte {
 
 func parseTime(s string) (time.Time, bool) {
 	t, err := time.Parse(time.RFC3339Nano, s)
-	return t, err == nil && t.UTC().Format(time.RFC3339Nano) == s
+	return t, err == nil && t.Year() > 0 && t.UTC().Format(time.RFC3339Nano) == s
 }
 
 // appendEscaped percent-encodes everything but printable ASCII, and '%' and a

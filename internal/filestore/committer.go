@@ -5,33 +5,59 @@ import (
 	"errors"
 	"io/fs"
 	"runtime"
+	"time"
 
 	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
 )
 
 const (
-	maxBatch      = 4096     // requests of one commit
-	maxBatchBytes = 32 << 20 // of state in one commit of several
-	maxScratch    = 8 << 20  // of buffer kept between commits
-	idleScratch   = 64 << 10 // of buffer kept while nothing waits
+	maxBatch       = 4096     // requests of one commit
+	maxBatchBytes  = 32 << 20 // of state in one commit of several
+	maxScratch     = 8 << 20  // of buffer kept between commits
+	maxGather      = 200 * time.Microsecond
+	maxGatherTries = 1000     // where time stands still
+	idleScratch    = 64 << 10 // of buffer kept while nothing waits
 )
 
 // run is the committer. It ends when nothing waits.
 func (s *Store) run(idle chan struct{}) {
 	defer close(idle)
+	answered := 0
 	for s.someoneWaits() {
 		if err := s.writable(); err != nil {
 			continue
 		}
-		runtime.Gosched() // lets those whom the last commit woke come back in time for this one
+		s.gather(answered)
 		if b := s.take(); len(b.reqs) > 0 {
 			s.commit(b)
+			answered = len(b.reqs)
 			if s.cleaningDue() {
 				s.clean()
 			}
 		}
 	}
+}
+
+// gather gives the callers whom the last commit answered a moment to come back
+// with their next save: far less than the syncs that sharing a commit saves.
+func (s *Store) gather(answered int) {
+	if answered < 2 {
+		return
+	}
+	start := time.Now()
+	for tries, expected := 0, s.countWaiting()+answered; tries < maxGatherTries && time.Since(start) < maxGather; tries++ {
+		runtime.Gosched()
+		if s.countWaiting() >= expected {
+			return
+		}
+	}
+}
+
+func (s *Store) countWaiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waiting
 }
 
 // someoneWaits reports whether there is work; otherwise the committer ends.
@@ -111,6 +137,9 @@ func (s *Store) tryCommit(b *batch, e *encoder) error {
 			s.judge(b)
 			err = nil
 		}
+		// What readers find out from here on was not judged: the number must
+		// be the one after what was.
+		seq := s.x.last + 1
 		s.mu.Unlock()
 		if err == nil {
 			err = e.encode(b)
@@ -119,7 +148,7 @@ func (s *Store) tryCommit(b *batch, e *encoder) error {
 		if err != nil || len(e.entries) == 0 {
 			return err
 		}
-		err = s.write(e)
+		err = s.write(seq, e)
 		if !errors.Is(err, fs.ErrExist) {
 			return err
 		}
@@ -129,10 +158,10 @@ func (s *Store) tryCommit(b *batch, e *encoder) error {
 	}
 }
 
-// write publishes what e encoded as the next commit, and knows of it once it is
+// write publishes what e encoded as the commit seq, and knows of it once it is
 // durable.
-func (s *Store) write(e *encoder) error {
-	c := commit{seq: s.lastCommit() + 1}
+func (s *Store) write(seq uint64, e *encoder) error {
+	c := commit{seq: seq}
 	parts, err := e.parts(&c)
 	if err != nil {
 		return err

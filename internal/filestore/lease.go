@@ -18,14 +18,7 @@ import (
 // lives. There is a file for each acquisition.
 type heldLease struct {
 	epoch uint64
-	lock  vfs.Lock // nil while it is being taken, or another handle has it
-}
-
-func (h *heldLease) close() error {
-	if h.lock == nil {
-		return nil
-	}
-	return h.lock.Close()
+	lock  vfs.Lock // nil while it is being taken
 }
 
 // AcquireLease implements store.Store. The lock is held before the record is
@@ -44,11 +37,11 @@ func (s *Store) AcquireLease(ctx context.Context, name, holder string, ttl time.
 		if err != nil {
 			return nil, err
 		}
-		held, err := s.hold(name, n.Epoch)
+		took, err := s.hold(name, n.Epoch)
 		if err != nil {
 			return nil, s.told(err)
 		}
-		if !held { // somebody else is about to take it with this epoch
+		if !took { // somebody else is about to take it with this epoch
 			atLeast = n.Epoch + 1
 			continue
 		}
@@ -75,7 +68,8 @@ func (s *Store) RenewLease(ctx context.Context, l *store.Lease) (*store.Lease, e
 			s.letGo(l.Name, func(epoch uint64) bool { return epoch == l.Epoch })
 			return nil, err
 		}
-		// Another handle of this process may hold the lock as well.
+		// The lock is usually held already, by this store or, in the same
+		// process, by another one.
 		if _, err := s.hold(l.Name, l.Epoch); err != nil {
 			return nil, s.told(err)
 		}
@@ -237,14 +231,14 @@ func (s *Store) holderGone(l *store.Lease) (bool, error) {
 	return lock.Shared()
 }
 
-// hold takes the kernel lock of the acquisition of name with epoch, unless this
-// store has it, and reports whether it has it now.
+// hold takes the kernel lock of the acquisition of name with epoch and reports
+// whether this call took it: not when this store or another one has it.
 func (s *Store) hold(name string, epoch uint64) (bool, error) {
 	file := leaseFileName(name, epoch)
 	s.mu.Lock()
-	if h := s.held[file]; h != nil {
+	if s.held[file] != nil {
 		s.mu.Unlock()
-		return h.lock != nil, nil
+		return false, nil
 	}
 	h := &heldLease{epoch: epoch}
 	s.held[file] = h // from here on cleaning leaves the file alone
@@ -277,15 +271,31 @@ func (s *Store) lockFile(file string) (vfs.Lock, bool, error) {
 	return lock, true, nil
 }
 
+// endLeases gives up all locks.
+func (s *Store) endLeases() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for file, h := range s.held {
+		if h.lock != nil { // otherwise hold sees that the store is closed
+			s.drop(file, h)
+		}
+	}
+}
+
+// drop gives the lock h up. mu is held.
+func (s *Store) drop(file string, h *heldLease) {
+	h.lock.Close()
+	delete(s.held, file)
+	s.litter.stray = append(s.litter.stray, file)
+}
+
 // letGo gives up the locks of the acquisitions of name that which selects.
 func (s *Store) letGo(name string, which func(epoch uint64) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for file, h := range s.held {
-		if file == leaseFileName(name, h.epoch) && which(h.epoch) {
-			h.close()
-			delete(s.held, file)
-			s.litter.stray = append(s.litter.stray, file)
+		if h.lock != nil && file == leaseFileName(name, h.epoch) && which(h.epoch) {
+			s.drop(file, h)
 		}
 	}
 }

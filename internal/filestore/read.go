@@ -99,12 +99,11 @@ func (s *Store) loadNewest(ctx context.Context, id string, v *view) (*store.Snap
 
 // absent returns why there is no generation to read, nil if there is one.
 func (s *Store) absent(v *view) error {
-	switch newest := len(v.gens) - 1; {
+	there := slices.ContainsFunc(v.gens, func(g gen) bool { return g.version >= v.fence.Version })
+	switch {
 	case v.tooNew != nil:
 		return store.Answer(v.fence, v.tooNew, "")
-	case newest >= 0 && (v.doubt != nil || v.gens[newest].version >= v.fence.Version):
-		return nil
-	case newest >= 0 && slices.ContainsFunc(v.gens, func(g gen) bool { return g.verdict == bad && g.version >= v.fence.Version }):
+	case there || v.doubt != nil && len(v.gens) > 0:
 		return nil
 	case v.doubt != nil:
 		return store.Answer(v.fence, v.doubt, "")
@@ -221,7 +220,8 @@ func (s *Store) listed() (ids []string, damaged error) {
 func (s *Store) History(ctx context.Context, id string) ([]store.SnapshotInfo, error) {
 	for try := 1; ; try++ {
 		infos, err := s.history(ctx, id)
-		if err != nil || len(infos) > 0 {
+		here := func(i store.SnapshotInfo) bool { return !errors.Is(i.Err, store.ErrLost) }
+		if err != nil || slices.ContainsFunc(infos, here) {
 			return infos, err
 		}
 		if _, err := s.Load(ctx, id); err != nil || try == 3 {

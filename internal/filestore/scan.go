@@ -8,11 +8,13 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/durablestate/durable/internal/store"
 )
 
 // refresh brings the index up to date with what other processes committed. A
 // writer only needs to look for the next number: while it holds the writers'
-// lock nothing is deleted. Others list the directory.
+// lock nothing is deleted. Others list the directory when it has changed.
 func (s *Store) refresh(ctx context.Context) error {
 	if err := s.acquireIO(ctx); err != nil {
 		return err
@@ -24,7 +26,23 @@ func (s *Store) refresh(ctx context.Context) error {
 	if writer {
 		return s.told(s.follow(ctx))
 	}
+	if s.unchanged() {
+		return ctx.Err()
+	}
 	return s.told(s.rescan(ctx))
+}
+
+// settled is the age above which the time of a change of the directory is
+// unique: another change would have left a later one, however coarse the clock.
+const settled = 3 * time.Second
+
+// unchanged reports whether no name has come or gone since the last scan.
+func (s *Store) unchanged() bool {
+	if s.scanned.IsZero() {
+		return false
+	}
+	mod, err := s.dir.ModTime()
+	return err == nil && mod.Equal(s.scanned)
 }
 
 // follow reads the commits that come after the last known one.
@@ -67,6 +85,14 @@ func (s *Store) rescan(ctx context.Context) error {
 }
 
 func (s *Store) scanOnce(ctx context.Context) error {
+	s.scanned = time.Time{}
+	mod, err := s.dir.ModTime()
+	if err != nil {
+		return err
+	}
+	if time.Since(mod) < settled {
+		mod = time.Time{}
+	}
 	names, err := s.dir.List()
 	if err != nil {
 		return err
@@ -94,6 +120,7 @@ func (s *Store) scanOnce(ctx context.Context) error {
 		}
 		s.apply(&c)
 	}
+	s.scanned = mod
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// A number that was ever used is never used again.
@@ -158,8 +185,11 @@ func (s *Store) tryWriter(ctx context.Context) (bool, error) {
 	s.mu.Lock()
 	writer, closed := s.writer, s.closed
 	s.mu.Unlock()
-	if writer || closed {
-		return writer, s.closedError(writer)
+	switch {
+	case writer:
+		return true, nil
+	case closed:
+		return false, store.ErrClosed
 	}
 	if err := s.acquireIO(ctx); err != nil {
 		return false, err

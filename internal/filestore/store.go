@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"time"
 
 	"github.com/durablestate/durable/internal/store"
 	"github.com/durablestate/durable/internal/vfs"
@@ -42,8 +43,9 @@ type Store struct {
 
 	// io serialises reading new commits into the index and taking the
 	// writers' lock. It is taken before mu.
-	io   chan struct{}
-	lock vfs.Lock // on LOCK; guarded by io
+	io      chan struct{}
+	lock    vfs.Lock  // on LOCK; guarded by io, as is
+	scanned time.Time // when the directory last changed before the last scan, zero if that is not certain
 
 	mu       sync.Mutex // guards what follows; never held during I/O
 	x        index
@@ -110,6 +112,7 @@ func (s *Store) Close() error {
 	if idle != nil {
 		<-idle
 	}
+	s.endLeases() // their files are cleaned up with the rest
 	s.clean()
 	return s.release()
 }
@@ -118,12 +121,6 @@ func (s *Store) release() error {
 	s.io <- struct{}{}
 	defer func() { <-s.io }()
 	var errs []error
-	s.mu.Lock()
-	for _, h := range s.held {
-		errs = append(errs, h.close())
-	}
-	clear(s.held)
-	s.mu.Unlock()
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
 	}

@@ -33,7 +33,7 @@ func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error
 // It is gone when the stored copy has vanished or did not verify, and is to be
 // written again.
 func (s *Store) repeat(ctx context.Context, id string, snap *store.Snapshot) (done, gone bool, err error) {
-	if v := s.known(id); snap.Data != nil && snap.Attempt() != v.last {
+	if snap.Data != nil && snap.Attempt() != s.lastAttempt(id) {
 		return false, false, nil // the committer judges it
 	}
 	v, err := s.current(ctx, id)
@@ -57,6 +57,12 @@ func (s *Store) repeat(ctx context.Context, id string, snap *store.Snapshot) (do
 		return false, true, store.Answer(v.fence, store.ErrLost, "version %d vanished from the directory", snap.Version)
 	}
 	return false, true, nil
+}
+
+func (s *Store) lastAttempt(id string) store.Attempt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.x.view(id).last
 }
 
 // stored reports whether the newest generation is in its place.
@@ -187,13 +193,6 @@ func (s *Store) refusal() error {
 		return store.ErrClosed
 	}
 	return s.poison
-}
-
-func (s *Store) closedError(open bool) error {
-	if open {
-		return nil
-	}
-	return store.ErrClosed
 }
 
 // leave ends the wait for r. A request that still waits is withdrawn. One that

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"cmp"
 	"context"
+	"errors"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -23,9 +24,10 @@ type job struct {
 	value  *redis.StringCmd
 	fields *redis.SliceCmd
 
-	given bool  // its caller has left; protected by batcher.mu
-	short error // stored, but not confirmed by enough
-	done  chan struct{}
+	given  bool  // its caller has left; protected by batcher.mu
+	failed error // of the whole pipeline
+	short  error // stored, but not confirmed by enough
+	done   chan struct{}
 }
 
 // key names the cluster slot.
@@ -52,13 +54,27 @@ func (j *job) noScript() bool {
 	return j.cmd != nil && j.cmd.Err() != nil && hasCode(j.cmd.Err(), "NOSCRIPT")
 }
 
-// err returns why the job has no result.
+// err returns why the job has no result. A pipeline that found no server may
+// leave its commands without an error and without a reply: go-redis takes a
+// sentinel's error, which wraps redis.Nil, for a reply.
 func (j *job) err() error {
-	if j.script == nil {
-		return cmp.Or(j.value.Err(), j.fields.Err())
+	switch {
+	case j.script != nil && j.cmd.Err() != nil:
+		return j.cmd.Err()
+	case j.script != nil && j.cmd.Val() == nil, j.script == nil && len(j.fields.Val()) != len(recordFields):
+		return cmp.Or(j.fieldsErr(), j.failed, errNoReply)
 	}
-	return j.cmd.Err()
+	return j.fieldsErr()
 }
+
+func (j *job) fieldsErr() error {
+	if j.script != nil {
+		return nil
+	}
+	return cmp.Or(j.value.Err(), j.fields.Err())
+}
+
+var errNoReply = errors.New("the server gave no reply")
 
 // answer returns what the script said.
 func (j *job) answer() (answer, error) {
@@ -76,9 +92,10 @@ func exec(ctx context.Context, jobs []*job, pipeline func() redis.Pipeliner) {
 	for _, j := range jobs {
 		j.queue(ctx, p)
 	}
-	_, _ = p.Exec(ctx) // each command carries its own error
+	_, err := p.Exec(ctx) // each command carries its own error as well, if there is a server
 	var again []*job
 	for _, j := range jobs {
+		j.failed = err
 		if j.noScript() {
 			again = append(again, j)
 		}
@@ -90,5 +107,8 @@ func exec(ctx context.Context, jobs []*job, pipeline func() redis.Pipeliner) {
 	for _, j := range again {
 		j.requeue(ctx, p)
 	}
-	_, _ = p.Exec(ctx)
+	_, err = p.Exec(ctx)
+	for _, j := range again {
+		j.failed = err
+	}
 }

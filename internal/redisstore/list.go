@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"iter"
 	"sync"
@@ -88,11 +89,14 @@ func (s *Store) listed(ctx context.Context, ids []string) ([]string, error) {
 		recs[i] = p.HMGet(ctx, k.fence(), "state", "version")
 		heads[i] = p.GetRange(ctx, k.state, 0, int64(envelope.PrefixLen)-1)
 	}
-	_, _ = p.Exec(ctx) // each command carries its own error
+	_, failed := p.Exec(ctx) // each command carries its own error as well, if there is a server
 	var out []string
 	for i, id := range ids {
 		if err := recs[i].Err(); err != nil && !hasCode(err, "WRONGTYPE") {
 			return nil, err
+		}
+		if recs[i].Err() == nil && len(recs[i].Val()) != 2 {
+			return nil, cmp.Or(failed, errNoReply)
 		}
 		if err := heads[i].Err(); err != nil && !hasCode(err, "WRONGTYPE") {
 			return nil, err

@@ -200,7 +200,7 @@ func (s *Store) ask(ctx context.Context, d *doubt, next func() *job) (answer, er
 	case "FORMAT":
 		return nil, fmt.Errorf("%w: fence format %q, this program knows 1", store.ErrTooNew, a.at(1))
 	}
-	if j.short != nil {
+	if j.short != nil && a.code() == "OK" { // a refusal is no save below its level
 		return a, s.word(j.short)
 	}
 	return a, nil

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -60,7 +61,7 @@ func (s *Server) Client(t testing.TB) *redis.Client {
 
 // Start starts a server and waits until it answers. Without arguments it
 // persists nothing. extraArgs are command line options of redis-server and win
-// over its defaults. The process ends with the test, and with the test binary
+// over its defaults; "{port}" in them stands for the server's port. The process ends with the test, and with the test binary
 // even when that is killed.
 func Start(t testing.TB, extraArgs ...string) *Server {
 	t.Helper()
@@ -121,6 +122,9 @@ func (s *Server) launch() error {
 	}
 	args := append([]string{"--bind", "127.0.0.1", "--port", port, "--dir", s.Dir, "--save", "", "--appendonly", "no",
 		"--daemonize", "no", "--enable-debug-command", "yes"}, s.args...)
+	for i := range args {
+		args[i] = strings.ReplaceAll(args[i], "{port}", port)
+	}
 	s.cmd, s.out, s.done = exec.Command("redis-server", args...), &bytes.Buffer{}, make(chan struct{})
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	if err := startGuarded(s.cmd); err != nil {

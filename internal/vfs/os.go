@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // Open opens the directory path and creates it, durably and only for its owner,
@@ -115,6 +116,14 @@ func (d *osDir) Rename(oldname, newname string) error  { return d.root.Rename(ol
 func (d *osDir) Remove(name string) error              { return d.root.Remove(name) }
 func (d *osDir) Sync() error                           { return syncDir(d.handle) }
 
+func (d *osDir) ModTime() (time.Time, error) {
+	fi, err := d.handle.Stat()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return fi.ModTime(), nil
+}
+
 func (d *osDir) List() ([]string, error) {
 	f, err := d.root.Open(".")
 	if err != nil {
@@ -169,7 +178,7 @@ func control(f *os.File, call func(fd uintptr) error) error {
 	}
 	var callErr error
 	if err := c.Control(func(fd uintptr) { callErr = call(fd) }); err != nil {
-		return err
+		return &fs.PathError{Op: "use", Path: f.Name(), Err: fs.ErrClosed} // the only reason, under another name
 	}
 	return callErr
 }

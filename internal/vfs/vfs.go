@@ -9,6 +9,7 @@ package vfs
 import (
 	"errors"
 	"io"
+	"time"
 )
 
 // ErrNotRegular is the error of opening what is not a regular file: a symbolic
@@ -38,6 +39,9 @@ type Dir interface {
 	Remove(name string) error
 	// List returns all names, in no order.
 	List() ([]string, error)
+	// ModTime tells when a name was last added, changed or removed, by the
+	// clock of the file system.
+	ModTime() (time.Time, error)
 	// Sync makes all creations, renames and removals before it durable.
 	Sync() error
 	// OpenLock opens the lock file name, which is created if create is set.

@@ -1,0 +1,290 @@
+package durable_test
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/durablestate/durable"
+	"github.com/stretchr/testify/require"
+)
+
+func register(t *testing.T, c durable.Component) error {
+	t.Helper()
+	return durable.New(durable.NewMemoryAdapter(nil), quiet()).Register("c", c)
+}
+
+func TestTheZeroValueIsReadyToUseAndAMapIsMade(t *testing.T) {
+	var m durable.StatefulComponent[map[string]any]
+	m.Update(func(s *map[string]any) { (*s)["x"] = 1 })
+	data, err := m.SnapshotState()
+	require.NoError(t, err)
+	require.Equal(t, `{"x":1}`, string(data))
+	require.NoError(t, m.RestoreState([]byte("null")))
+	m.View(func(s *map[string]any) { require.NotNil(t, *s) })
+}
+
+func TestNumbersBehindAnAnyComeBackExactly(t *testing.T) {
+	in := map[string]any{
+		"int": int64(9007199254740993), "neg": int64(-1), "big": uint64(math.MaxUint64), "float": 1.5, "exp": 1e300,
+		"list": []any{int64(1), 2.5, "s", nil, true}, "map": map[string]any{"deep": int64(math.MinInt64)},
+	}
+	c := durable.NewStatefulComponent(in)
+	data, err := c.SnapshotState()
+	require.NoError(t, err)
+	var back durable.StatefulComponent[map[string]any]
+	require.NoError(t, back.RestoreState(data))
+	back.View(func(s *map[string]any) { require.Equal(t, in, *s) })
+}
+
+func TestARestoreDecodesIntoAFreshStateAndNeverMerges(t *testing.T) {
+	c := durable.NewStatefulComponent(counts{Words: map[string]int{"old": 1}})
+	require.NoError(t, c.RestoreState([]byte(`{"Words":{"new":2}}`)))
+	c.View(func(s *counts) { require.Equal(t, map[string]int{"new": 2}, s.Words) })
+	require.Error(t, c.RestoreState([]byte(`{"Words":{"half":3},`)))
+	require.Error(t, c.RestoreState([]byte(`{"Words":{"half":3}}{}`)))
+	c.View(func(s *counts) { require.Equal(t, map[string]int{"new": 2}, s.Words, "after an error it is as it was") })
+}
+
+func TestRegisterRefusesWhatJSONWouldDropOrCouldNotReadBack(t *testing.T) {
+	type unexported struct{ n int }
+	type hidden struct {
+		mu sync.Mutex `json:"-"`
+		N  int
+	}
+	type node struct {
+		Next *node
+		When time.Time
+		Raw  json.RawMessage
+		Any  any
+		Keys map[int8][]byte
+	}
+	_ = unexported{}.n
+	_ = &hidden{mu: sync.Mutex{}}
+	for name, c := range map[string]struct {
+		comp durable.Component
+		says string // empty: accepted
+	}{
+		"unexported field":  {new(durable.StatefulComponent[unexported]), "field n"},
+		"nested":            {new(durable.StatefulComponent[struct{ In []unexported }]), "In.n"},
+		"interface":         {new(durable.StatefulComponent[struct{ E error }]), "interface error"},
+		"chan":              {new(durable.StatefulComponent[struct{ C chan int }]), "chan int"},
+		"func":              {new(durable.StatefulComponent[map[string]func()]), "func()"},
+		"complex":           {new(durable.StatefulComponent[struct{ Z complex128 }]), "complex128"},
+		"key":               {new(durable.StatefulComponent[map[struct{ A int }]int]), "map key"},
+		"half a codec":      {new(durable.StatefulComponent[halfCodec]), "only one of MarshalState"},
+		"half a schema":     {new(durable.StatefulComponent[halfSchema]), "only one of StateSchema"},
+		"half a JSON":       {new(durable.StatefulComponent[struct{ H halfJSON }]), "one direction"},
+		"hidden by a tag":   {new(durable.StatefulComponent[hidden]), ""},
+		"ordinary":          {new(durable.StatefulComponent[node]), ""},
+		"free form":         {new(durable.StatefulComponent[map[string]any]), ""},
+		"encodes itself":    {new(durable.StatefulComponent[binary]), ""},
+		"custom component":  {&custom{}, ""},
+		"embedding a field": {&wordCounter{}, ""},
+	} {
+		err := register(t, c.comp)
+		if c.says == "" {
+			require.NoError(t, err, name)
+		} else {
+			require.ErrorContains(t, err, c.says, name)
+			require.ErrorContains(t, err, `"c"`, name)
+		}
+	}
+}
+
+type halfCodec struct{}
+
+func (halfCodec) MarshalState() ([]byte, error) { return nil, nil }
+
+type halfSchema struct{}
+
+func (halfSchema) StateSchema() int { return 1 }
+
+type halfJSON struct{ n int }
+
+func (h halfJSON) MarshalJSON() ([]byte, error) { return json.Marshal(h.n) }
+
+// binary encodes itself.
+type binary struct{ n byte }
+
+func (b *binary) MarshalState() ([]byte, error) { return []byte{0xff, b.n}, nil }
+func (b *binary) UnmarshalState(d []byte) error {
+	if len(d) != 2 || d[0] != 0xff {
+		return errors.New("not binary")
+	}
+	b.n = d[1]
+	return nil
+}
+
+func TestAStateMayEncodeItselfAndStillReadsWhatWasJSON(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ctx := t.Context()
+		a := durable.NewMemoryAdapter(nil)
+		run := func(n byte) {
+			cp := durable.New(a, quiet())
+			c := new(durable.StatefulComponent[binary])
+			require.NoError(t, cp.Register("c", c))
+			_, err := cp.Restore(ctx)
+			require.NoError(t, err)
+			c.View(func(b *binary) { require.Equal(t, n, b.n) })
+			require.NoError(t, c.Commit(ctx, func(b *binary) { b.n++ }))
+			require.NoError(t, cp.Close())
+		}
+		run(0)
+		run(1)
+		s, err := a.LoadState(ctx, "c")
+		require.NoError(t, err)
+		require.Equal(t, "binary", s.Codec)
+		require.Equal(t, []byte{0xff, 2}, s.Data)
+
+		require.NoError(t, a.SaveState(ctx, "j", &durable.Snapshot{Codec: "json", Data: []byte(`{"N":7}`)}))
+		cp := durable.New(a, quiet())
+		c := new(durable.StatefulComponent[bothCodecs])
+		require.NoError(t, cp.Register("j", c))
+		_, err = cp.Restore(ctx)
+		require.NoError(t, err)
+		c.View(func(b *bothCodecs) { require.Equal(t, 7, b.N) })
+		require.NoError(t, cp.Close())
+	})
+}
+
+type bothCodecs struct{ N int }
+
+func (b *bothCodecs) MarshalState() ([]byte, error) { return []byte{byte(b.N)}, nil }
+func (b *bothCodecs) UnmarshalState(d []byte) error { b.N = int(d[0]); return nil }
+
+// cloned shows that encoding happens outside the lock.
+type cloned struct{ N int }
+
+func (c *cloned) Clone() cloned { return *c }
+
+func (c *cloned) MarshalState() ([]byte, error) {
+	encoding <- struct{}{}
+	<-encoding
+	return json.Marshal(c.N)
+}
+func (c *cloned) UnmarshalState(d []byte) error { return json.Unmarshal(d, &c.N) }
+
+var encoding = make(chan struct{})
+
+func TestACloneIsEncodedOutsideTheLock(t *testing.T) {
+	c := durable.NewStatefulComponent(cloned{N: 1})
+	done := make(chan []byte)
+	go func() { d, _ := c.SnapshotState(); done <- d }()
+	<-encoding
+	c.Update(func(s *cloned) { s.N = 2 }) // would wait for ever under the lock
+	encoding <- struct{}{}
+	require.Equal(t, "1", string(<-done))
+}
+
+// hooked has every hook on the component itself.
+type hooked struct {
+	durable.StatefulComponent[counts]
+	inits int
+}
+
+func (h *hooked) InitState()       { h.inits++ }
+func (h *hooked) StateSchema() int { return 2 }
+func (h *hooked) MigrateState(int, []byte) ([]byte, error) {
+	return []byte(`{"Words":{"migrated":1}}`), nil
+}
+
+func TestHooksAreLookedForOnTheComponentFirst(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ctx := t.Context()
+		a := durable.NewMemoryAdapter(nil)
+		require.NoError(t, a.SaveState(ctx, "c", &durable.Snapshot{Schema: 1, Codec: "json", Data: []byte("{}")}))
+		cp := durable.New(a, quiet())
+		h := &hooked{}
+		require.NoError(t, cp.Register("c", h))
+		require.Equal(t, 1, h.inits, "before first use")
+		_, err := cp.Restore(ctx)
+		require.NoError(t, err)
+		require.Equal(t, 2, h.inits, "after every restore")
+		h.View(func(c *counts) { require.Equal(t, 1, c.Words["migrated"]) })
+		require.NoError(t, cp.Close())
+	})
+}
+
+func TestEachComponentNeedsAnIDAndAStateOfItsOwn(t *testing.T) {
+	cp := durable.New(durable.NewMemoryAdapter(nil), quiet())
+	w := &wordCounter{}
+	require.NoError(t, cp.Register("a", w))
+	require.ErrorContains(t, cp.Register("a", &wordCounter{}), "registered already")
+	require.ErrorContains(t, cp.Register("b", w), "registered already")
+	for _, id := range []string{"", "a/b", "~set", "x\x00", "\xff", string(make([]byte, 256))} {
+		require.ErrorIs(t, cp.Register(id, &wordCounter{}), durable.ErrInvalidID, id)
+	}
+	require.Error(t, cp.Register("nil", nil))
+	_, err := cp.Restore(t.Context())
+	require.NoError(t, err)
+	require.ErrorContains(t, cp.Register("late", &wordCounter{}), "before Restore")
+	require.NoError(t, cp.Close())
+}
+
+func TestAChangeIsMarkedAlsoWhenUpdatePanics(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := durable.NewMemoryAdapter(nil)
+		h := start(t, a, nil)
+		require.NoError(t, h.Checkpoint(t.Context()))
+		require.Panics(t, func() {
+			h.words.Update(func(c *counts) { c.Words["half"] = 1; panic("boom") })
+		})
+		require.NoError(t, h.Checkpoint(t.Context()))
+		s, err := a.LoadState(t.Context(), "words")
+		require.NoError(t, err)
+		require.Contains(t, string(s.Data), "half")
+		require.NoError(t, h.Close())
+	})
+}
+
+func TestManyGoroutinesMayUpdateViewCommitAndCheckpoint(t *testing.T) {
+	a := durable.NewMemoryAdapter(nil)
+	o := quiet()
+	o.Interval = time.Millisecond
+	h := start(t, a, o)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 100 {
+				h.words.add("u")
+				h.words.count("u")
+				require.NoError(t, h.words.Commit(t.Context(), func(c *counts) { c.Words["c"]++ }))
+				h.Status()
+				_ = h.Health()
+			}
+		})
+	}
+	wg.Wait()
+	require.NoError(t, h.Close())
+	var back durable.StatefulComponent[counts]
+	s, err := a.LoadState(t.Context(), "words")
+	require.NoError(t, err)
+	require.NoError(t, back.RestoreState(s.Data))
+	back.View(func(c *counts) { require.Equal(t, map[string]int{"u": 800, "c": 800}, c.Words) })
+}
+
+func TestWrongOptionsAreReportedByEveryCall(t *testing.T) {
+	for want, o := range map[string]*durable.Options{
+		"System":     {System: "a/b"},
+		"Replica":    {Replica: "r"},
+		"Interval":   {Interval: -1},
+		"policy":     {Restore: "sometimes"},
+		"Consistent": {Consistent: true},
+		"unknown":    {Components: map[string]durable.ComponentOptions{"x": {Restore: "no"}}},
+	} {
+		cp := durable.New(durable.NewMemoryAdapter(nil), o)
+		_, err := cp.Restore(t.Context())
+		for _, err := range []error{err, cp.Register("a", &wordCounter{}), cp.Start(), cp.Health()} {
+			if want != "policy" {
+				require.ErrorContains(t, err, want)
+			}
+			require.Error(t, err)
+		}
+		require.NoError(t, cp.Close())
+	}
+	require.Error(t, durable.New(nil, nil).Start())
+}

@@ -198,7 +198,11 @@ func survive(t *testing.T, env []string) {
 	bin := build(t)
 	var before answer // what the life before had stored
 	var rules int64
-	for life := range 4 {
+	lives := 4
+	if testing.Short() {
+		lives = 2
+	}
+	for life := range lives {
 		h := start(t, bin, env)
 		h.ready()
 		now := h.invariants()

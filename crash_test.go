@@ -40,7 +40,10 @@ func TestCrash_redis_server_that_is_killed_itself(t *testing.T) {
 
 func crashKills(t *testing.T, normal int) int {
 	text := os.Getenv("DURABLE_CRASH_KILLS")
-	if text == "" {
+	switch {
+	case text == "" && testing.Short():
+		return normal / 4
+	case text == "":
 		return normal
 	}
 	n, err := strconv.Atoi(text)

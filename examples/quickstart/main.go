@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -72,7 +73,9 @@ func count(ctx context.Context, s *settings, text string, watch *watcher) error 
 	if err := cp.Register(component, words); err != nil {
 		return err
 	}
-	report, err := cp.Restore(ctx) // an error: there is state, but it cannot be used. Do not run.
+	starting, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	report, err := cp.Restore(starting) // an error: there is state, but it cannot be used. Do not run.
 	if err != nil {
 		return errors.Join(err, cp.Close())
 	}
@@ -133,7 +136,7 @@ func main() {
 	flag.Parse()
 	s.child = s.system != ""
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, s); err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)

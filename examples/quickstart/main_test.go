@@ -98,6 +98,23 @@ func TestQuickstart_says_what_to_do_when_there_is_no_text(t *testing.T) {
 	require.Contains(t, out, "-input FILE")
 }
 
+func TestQuickstart_says_what_to_do_when_Redis_does_not_answer(t *testing.T) {
+	t.Parallel()
+	path, _ := text(t)
+	out, _, err := run(t, []string{"REDIS_URL=redis://:hunter2@127.0.0.1:1"}, "-input", path)
+	require.Error(t, err)
+	require.Contains(t, out, "Without REDIS_URL the state goes to files")
+	require.NotContains(t, out, "hunter2")
+}
+
+func TestQuickstart_says_what_is_wrong_with_a_directory(t *testing.T) {
+	t.Parallel()
+	path, _ := text(t)
+	out, _, err := run(t, nil, "-input", path, "-dir", filepath.Join(path, "below a file"))
+	require.Error(t, err)
+	require.Contains(t, out, "below a file")
+}
+
 func TestQuickstart_refuses_wrong_flags(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"-kills", "-1"}, {"-pace", "1ms"}, {"surplus"}} {

@@ -41,13 +41,28 @@ func (s *settings) prepare(ctx context.Context) (clean func(), err error) {
 	}
 	switch {
 	case os.Getenv("REDIS_URL") != "":
-		return func() { s.remove(context.WithoutCancel(ctx)) }, nil
+		return func() { s.remove(context.WithoutCancel(ctx)) }, s.reach(ctx)
 	case s.dir != "":
 		s.keep = true
 		return func() {}, nil
 	}
 	s.dir, err = os.MkdirTemp("", "durable-quickstart-")
 	return func() { os.RemoveAll(s.dir) }, err
+}
+
+// reach reports what keeps the store from answering.
+func (s *settings) reach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	adapter, err := s.open(ctx)
+	if err == nil {
+		_, err = adapter.LoadState(ctx, s.system+"/"+component)
+		err = errors.Join(err, adapter.Close())
+	}
+	if errors.Is(err, durable.ErrNotFound) {
+		return nil
+	}
+	return fmt.Errorf("REDIS_URL is set, but the server cannot be used: %w. Without REDIS_URL the state goes to files", err)
 }
 
 // remove deletes the run's state from a store that others use too.

@@ -109,6 +109,19 @@ func TestADeletionInDoubtDoesNotDeleteASuccessorsSave(t *testing.T) {
 	require.Equal(t, "2", string(loaded(t, s, "c").Data))
 }
 
+func TestADeletionInDoubtThatWasOvertakenByAClaimDoesNothing(t *testing.T) {
+	e := onReal(t)
+	via, p := e.through()
+	s, other := via.open(redisstore.Options{}), e.open(redisstore.Options{})
+	warm(t, s)
+	mustSave(t, s, "c", snap(1, 1, "a", "1"))
+	p.hold("evalsha", func() { require.NoError(t, other.Claim(ctx, "c", 5)) })
+	requireFence(t, s.Delete(ctx, "c"), store.ErrConflict, 5, 1)
+	p.late()
+	require.Equal(t, "1", string(loaded(t, s, "c").Data), "the epoch alone makes it a late copy")
+	require.NoError(t, s.Delete(ctx, "c"))
+}
+
 func TestALateCopyOfADeletionDoesNothing(t *testing.T) {
 	e := onReal(t)
 	via, p := e.through()

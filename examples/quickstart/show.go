@@ -158,7 +158,7 @@ func (s *settings) compare(ctx context.Context, d *display, text string) error {
 		straight.CountLine(line)
 	}
 	killed, uninterrupted := summarise(stored), summarise(straight)
-	d.result(killed, uninterrupted)
+	d.result(s, killed, uninterrupted)
 	if killed != uninterrupted {
 		return errors.New("the results differ. This must not happen: please report it, with the output above")
 	}

@@ -284,6 +284,29 @@ func TestHarness_a_successor_waits_as_a_standby_and_takes_over(t *testing.T) {
 	requireContinued(t, next, old.terminate())
 }
 
+func TestHarness_a_process_that_was_superseded_ends_and_changes_nothing(t *testing.T) {
+	t.Parallel()
+	env := []string{"STATE_DIRECTORY=" + t.TempDir()}
+	old := start(t, env)
+	old.ready()
+	stored := old.worked()
+	rules := old.block("user-0001")
+	next := start(t, env) // by mistake under the same name, which takes the lease at once
+	<-old.done
+	require.Equal(t, 1, old.cmd.ProcessState.ExitCode())
+	require.Contains(t, old.log[len(old.log)-1]["error"], "newer owner", "%v", old.log)
+	next.ready()
+	for id, c := range next.invariants().Components {
+		require.Equal(t, "restored", c.Outcome, id)
+		if id != "rule_engine" {
+			require.GreaterOrEqual(t, c.First, stored.Components[id].Total, id)
+		}
+	}
+	require.Equal(t, rules, next.invariants().Components["rule_engine"].First)
+	next.worked()
+	next.terminate()
+}
+
 func TestHarness_SIGTERM_ends_a_process_that_waits(t *testing.T) {
 	t.Parallel()
 	h := start(t, []string{"STATE_ADAPTER=redis", "REDIS_URL=redis://127.0.0.1:1"})

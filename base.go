@@ -25,6 +25,7 @@ type base struct {
 	seen     atomic.Uint64 // greatest epoch seen in any answer or request
 }
 
+// SaveState implements [StateAdapter].
 func (b *base) SaveState(ctx context.Context, componentID string, s *Snapshot) error {
 	if err := b.check(ctx, componentID); err != nil {
 		return b.fail("save", componentID, err)
@@ -83,12 +84,14 @@ func (b *base) complete(rec *store.Snapshot) error {
 	return envelope.Check(rec)
 }
 
+// LoadState implements [StateAdapter].
 func (b *base) LoadState(ctx context.Context, componentID string) (*Snapshot, error) {
 	return b.loaded("load", componentID, b.check(ctx, componentID), func() (*store.Snapshot, error) {
 		return b.store.Load(ctx, componentID)
 	})
 }
 
+// LoadSnapshot implements [Historian].
 func (b *base) LoadSnapshot(ctx context.Context, componentID string, version uint64) (*Snapshot, error) {
 	return b.loaded("load", componentID, b.check(ctx, componentID), func() (*store.Snapshot, error) {
 		return b.store.LoadVersion(ctx, componentID, version)
@@ -107,6 +110,7 @@ func (b *base) loaded(op, id string, err error, load func() (*store.Snapshot, er
 	return (*Snapshot)(s), nil
 }
 
+// DeleteState implements [StateAdapter].
 func (b *base) DeleteState(ctx context.Context, componentID string) error {
 	err := b.check(ctx, componentID)
 	if err == nil {
@@ -115,6 +119,7 @@ func (b *base) DeleteState(ctx context.Context, componentID string) error {
 	return b.fail("delete", componentID, err)
 }
 
+// ClaimState implements [Owner].
 func (b *base) ClaimState(ctx context.Context, componentID string, epoch uint64) error {
 	err := b.check(ctx, componentID)
 	if err == nil {
@@ -124,6 +129,7 @@ func (b *base) ClaimState(ctx context.Context, componentID string, epoch uint64)
 	return b.fail("claim", componentID, err)
 }
 
+// ListComponents implements [Historian].
 func (b *base) ListComponents(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		if err := b.ready(ctx); err != nil {
@@ -138,6 +144,7 @@ func (b *base) ListComponents(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
+// ListSnapshots implements [Historian].
 func (b *base) ListSnapshots(ctx context.Context, componentID string) ([]SnapshotInfo, error) {
 	err := b.check(ctx, componentID)
 	var found []store.SnapshotInfo
@@ -154,6 +161,7 @@ func (b *base) ListSnapshots(ctx context.Context, componentID string) ([]Snapsho
 	return infos, nil
 }
 
+// AcquireLease implements [Owner].
 func (b *base) AcquireLease(ctx context.Context, name, holder string, ttl time.Duration) (*Lease, error) {
 	return b.lease("acquire lease", ctx, name, func() (*store.Lease, error) {
 		if holder == "" || ttl < time.Millisecond {
@@ -163,6 +171,7 @@ func (b *base) AcquireLease(ctx context.Context, name, holder string, ttl time.D
 	})
 }
 
+// RenewLease implements [Owner].
 func (b *base) RenewLease(ctx context.Context, l *Lease) error {
 	n, err := b.lease("renew lease", ctx, l.Name, func() (*store.Lease, error) {
 		return b.store.RenewLease(ctx, (*store.Lease)(l))
@@ -173,6 +182,7 @@ func (b *base) RenewLease(ctx context.Context, l *Lease) error {
 	return err
 }
 
+// ReleaseLease implements [Owner].
 func (b *base) ReleaseLease(ctx context.Context, l *Lease) error {
 	n, err := b.lease("release lease", ctx, l.Name, func() (*store.Lease, error) {
 		return b.store.ReleaseLease(ctx, (*store.Lease)(l))
@@ -183,6 +193,7 @@ func (b *base) ReleaseLease(ctx context.Context, l *Lease) error {
 	return err
 }
 
+// LoadLease implements [Owner].
 func (b *base) LoadLease(ctx context.Context, name string) (*Lease, error) {
 	return b.lease("load lease", ctx, name, func() (*store.Lease, error) {
 		return b.store.LoadLease(ctx, name)
@@ -205,6 +216,7 @@ func (b *base) lease(op string, ctx context.Context, name string, do func() (*st
 	return (*Lease)(l), nil
 }
 
+// Close implements [StateAdapter].
 func (b *base) Close() error {
 	if b.closed.Swap(true) {
 		return nil

@@ -218,7 +218,7 @@ func (c *Checkpointer) Start() error {
 
 // Checkpoint saves the named components now, all without names, and returns when
 // every change made before the call is durable, or ctx ends. The error lists
-// what failed; the others were saved. Calling it inside Update, View or Do is a
+// what failed; the others were saved. Calling it inside Update or View is a
 // programming error that ends with ctx.
 func (c *Checkpointer) Checkpoint(ctx context.Context, componentIDs ...string) error {
 	members, err := c.choose(componentIDs)

@@ -123,8 +123,7 @@ func (c *StatefulComponent[T]) ensure() {
 
 // Commit is Update, and returns when that change is durable. An error does not
 // undo fn: the change stays and the next checkpoint saves it, unless the error
-// is ErrFenced. Concurrent Commits share saves. Calling it inside Update, View or
-// Do is a programming error that ends with ctx; fn is not called then.
+// is ErrFenced. Concurrent Commits share saves. Calling it inside Update or View is a programming error that ends with ctx; fn is not called then.
 func (c *StatefulComponent[T]) Commit(ctx context.Context, fn func(*T)) error {
 	if err := lock(ctx, &c.mu); err != nil {
 		return err

@@ -76,7 +76,7 @@ func TestNeverTwoSavesOfOneComponentAtATime(t *testing.T) {
 	})
 }
 
-func TestAnUnchangedStateIsNotRewrittenButKeptAlive(t *testing.T) { // P10
+func TestP10_AnUnchangedStateIsNotRewrittenButKeptAlive(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ctx := t.Context()
 		a := durable.NewMemoryAdapter(&durable.MemoryOptions{TTL: 5 * time.Minute})

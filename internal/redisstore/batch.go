@@ -13,9 +13,12 @@ const (
 )
 
 // A batcher sends jobs in pipelines, one at a time: while one is under way the
-// next one gathers. There is no timer, and no goroutine when there is no job. A
-// pipeline runs in a goroutine of its own because a cancelled context does not
-// interrupt a command in flight, and callers must return soon after theirs ends.
+// next one gathers. There is no timer, and no goroutine when there is no job.
+//
+// Who finds it idle sends his own job in his own goroutine: handing it over would
+// cost more than the round trip. But a cancelled context does not interrupt a
+// command in flight, only a deadline does. So a job whose caller set no deadline
+// and may cancel, and every job that finds others before it, runs elsewhere.
 type batcher struct {
 	run   func([]*job)
 	large chan struct{} // bounds the jobs that travel alone
@@ -33,8 +36,17 @@ func newBatcher(run func([]*job)) *batcher {
 
 // do returns nil once j has run, and an error when it has not, or may not have.
 func (b *batcher) do(ctx context.Context, closing <-chan struct{}, j *job) error {
-	if !b.add(j) {
+	j.done = make(chan struct{})
+	ok, lead := b.add(j, ctx.Value(mayCancel{}) == nil)
+	switch {
+	case !ok:
 		return store.ErrClosed
+	case lead:
+		defer b.wg.Done()
+		j.until, _ = ctx.Deadline()
+		b.send([]*job{j})
+		b.hand()
+		return nil
 	}
 	select {
 	case <-j.done:
@@ -48,22 +60,36 @@ func (b *batcher) do(ctx context.Context, closing <-chan struct{}, j *job) error
 	}
 }
 
-func (b *batcher) add(j *job) bool {
-	j.done = make(chan struct{})
+// mayCancel is the key of a context whose caller set no deadline and may cancel.
+type mayCancel struct{}
+
+// add takes j in, and reports whether its caller is to send it himself.
+func (b *batcher) add(j *job, inline bool) (ok, lead bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case b.closed:
-		return false
+		return false, false
 	case j.size > alone:
 		b.wg.Go(func() { b.sendAlone(j) })
 	case b.running:
 		b.waiting = append(b.waiting, j)
+	case inline:
+		b.running = true
+		b.wg.Add(1)
+		return true, true
 	default:
 		b.running = true
-		b.wg.Go(func() { b.drain(j) })
+		b.wg.Go(func() { b.drain([]*job{j}) })
 	}
-	return true
+	return true, false
+}
+
+// hand passes on what gathered while a caller sent his own job.
+func (b *batcher) hand() {
+	if batch := b.next(); batch != nil {
+		b.wg.Go(func() { b.drain(batch) })
+	}
 }
 
 // leave keeps a job that has not been sent yet from being sent.
@@ -73,8 +99,8 @@ func (b *batcher) leave(j *job) {
 	b.mu.Unlock()
 }
 
-func (b *batcher) drain(first *job) {
-	for batch := []*job{first}; batch != nil; batch = b.next() {
+func (b *batcher) drain(batch []*job) {
+	for ; batch != nil; batch = b.next() {
 		b.send(batch)
 	}
 }

@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -88,3 +89,5 @@ func TestAServerThatCannotTellIsRefused(t *testing.T) {
 	err = e.open(redisstore.Options{Durability: "replicated:1"}).Save(ctx, "c", snap(1, 1, "a", "1"))
 	require.ErrorIs(t, err, store.ErrNotDurable)
 }
+
+func isNotDurable(err error) bool { return errors.Is(err, store.ErrNotDurable) }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -24,9 +25,10 @@ type job struct {
 	value  *redis.StringCmd
 	fields *redis.SliceCmd
 
-	given  bool  // its caller has left; protected by batcher.mu
-	failed error // of the whole pipeline
-	short  error // stored, but not confirmed by enough
+	until  time.Time // the end of its caller's patience, if he sends it himself
+	given  bool      // its caller has left; protected by batcher.mu
+	failed error     // of the whole pipeline
+	short  error     // stored, but not confirmed by enough
 	done   chan struct{}
 }
 

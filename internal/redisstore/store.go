@@ -134,6 +134,9 @@ func bound(ctx context.Context, limit time.Duration, size int) (context.Context,
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}
+	if ctx.Done() != nil {
+		ctx = context.WithValue(ctx, mayCancel{}, true)
+	}
 	return context.WithTimeout(ctx, limit+transfer(size))
 }
 
@@ -230,7 +233,11 @@ func (s *Store) run(batch []*job) {
 	for _, j := range batch {
 		size, largest = size+j.size, max(largest, j.read)
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, tryTime+transfer(max(size, largest)))
+	end := time.Now().Add(tryTime + transfer(max(size, largest)))
+	if u := batch[0].until; !u.IsZero() && u.Before(end) {
+		end = u
+	}
+	ctx, cancel := context.WithDeadline(s.ctx, end)
 	defer cancel()
 	if s.level.kind != memory && slices.ContainsFunc(batch, func(j *job) bool { return j.durable }) {
 		s.runConfirmed(ctx, batch)

@@ -91,8 +91,8 @@ func run(ctx context.Context, f flags, log *slog.Logger) (err error) {
 		return err
 	}
 	report, err := cp.Restore(ctx)
-	if err != nil && ctx.Err() != nil {
-		return nil // told to stop while it waited
+	if ctx.Err() != nil {
+		return fenced(ctx) // told to stop while it waited
 	}
 	if err != nil {
 		return fmt.Errorf("not started: %w", err)
@@ -104,8 +104,13 @@ func run(ctx context.Context, f flags, log *slog.Logger) (err error) {
 		return err
 	}
 	p.process(ctx) // returns when the input has ended and the workers are drained
+	return fenced(ctx)
+}
+
+// fenced says why ctx ended, unless that was in order.
+func fenced(ctx context.Context) error {
 	if cause := context.Cause(ctx); errors.Is(cause, durable.ErrFenced) {
-		return cause
+		return fmt.Errorf("stopped: %w", cause)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main_test
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -42,19 +43,31 @@ type harness struct {
 	done chan struct{}
 }
 
-func build(t *testing.T) string {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), "harness.exe")
-	out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	return bin
+// program is the compiled program: what counts is the process from outside.
+var program string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "harness-test-")
+	if err != nil {
+		panic(err)
+	}
+	program = filepath.Join(dir, "harness.exe")
+	out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
+	code := 1
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
+	} else {
+		code = m.Run()
+	}
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
 }
 
 // start starts the program with the configuration that is built in.
-func start(t *testing.T, bin string, env []string, args ...string) *harness {
+func start(t *testing.T, env []string, args ...string) *harness {
 	t.Helper()
 	h := &harness{t: t, done: make(chan struct{})}
-	h.cmd = exec.Command(bin, append([]string{"-listen", "127.0.0.1:0", "-rate", "3000"}, args...)...)
+	h.cmd = exec.Command(program, append([]string{"-listen", "127.0.0.1:0", "-rate", "3000"}, args...)...)
 	h.cmd.Env = append(append(os.Environ(), "SNAPSHOT_INTERVAL=100ms", "POD_NAME=pod-0", "REDIS_URL=", "SPILL_DIRECTORY="), env...)
 	out, err := h.cmd.StderrPipe()
 	require.NoError(t, err)
@@ -195,7 +208,6 @@ func (h *harness) ended() map[string]int64 {
 
 // survive kills the program several times and then ends it in an orderly way.
 func survive(t *testing.T, env []string) {
-	bin := build(t)
 	var before answer // what the life before had stored
 	var rules int64
 	lives := 4
@@ -203,7 +215,7 @@ func survive(t *testing.T, env []string) {
 		lives = 2
 	}
 	for life := range lives {
-		h := start(t, bin, env)
+		h := start(t, env)
 		h.ready()
 		now := h.invariants()
 		require.False(t, now.CleanShutdown)
@@ -224,11 +236,11 @@ func survive(t *testing.T, env []string) {
 		require.EqualValues(t, life+1, rules)
 		h.kill()
 	}
-	h := start(t, bin, env)
+	h := start(t, env)
 	h.ready()
 	h.worked()
 	totals := h.terminate()
-	requireContinued(t, start(t, bin, env, "-max", "500"), totals)
+	requireContinued(t, start(t, env, "-max", "500"), totals)
 }
 
 // requireContinued checks that h goes on exactly where its predecessor closed.
@@ -259,11 +271,10 @@ func TestHarness_invariants_hold_across_kills_and_SIGTERM_loses_nothing_on_Redis
 
 func TestHarness_a_successor_waits_as_a_standby_and_takes_over(t *testing.T) {
 	t.Parallel()
-	bin := build(t)
 	env := []string{"STATE_DIRECTORY=" + t.TempDir()}
-	old := start(t, bin, env)
+	old := start(t, env)
 	old.ready()
-	next := start(t, bin, append(env, "POD_NAME=pod-1"), "-max", "500")
+	next := start(t, append(env, "POD_NAME=pod-1"), "-max", "500")
 	next.until("/readyz", func(status int, body string) bool { return status == 200 && body == "standby" })
 	status, _ := next.get("/healthz")
 	require.Equal(t, http.StatusOK, status)
@@ -273,10 +284,32 @@ func TestHarness_a_successor_waits_as_a_standby_and_takes_over(t *testing.T) {
 	requireContinued(t, next, old.terminate())
 }
 
+func TestHarness_a_process_that_was_superseded_ends_and_changes_nothing(t *testing.T) {
+	t.Parallel()
+	env := []string{"STATE_DIRECTORY=" + t.TempDir()}
+	old := start(t, env)
+	old.ready()
+	stored := old.worked()
+	rules := old.block("user-0001")
+	next := start(t, env) // by mistake under the same name, which takes the lease at once
+	<-old.done
+	require.Equal(t, 1, old.cmd.ProcessState.ExitCode())
+	require.Contains(t, old.log[len(old.log)-1]["error"], "newer owner", "%v", old.log)
+	next.ready()
+	for id, c := range next.invariants().Components {
+		require.Equal(t, "restored", c.Outcome, id)
+		if id != "rule_engine" {
+			require.GreaterOrEqual(t, c.First, stored.Components[id].Total, id)
+		}
+	}
+	require.Equal(t, rules, next.invariants().Components["rule_engine"].First)
+	next.worked()
+	next.terminate()
+}
+
 func TestHarness_SIGTERM_ends_a_process_that_waits(t *testing.T) {
 	t.Parallel()
-	bin := build(t)
-	h := start(t, bin, []string{"STATE_ADAPTER=redis", "REDIS_URL=redis://127.0.0.1:1"})
+	h := start(t, []string{"STATE_ADAPTER=redis", "REDIS_URL=redis://127.0.0.1:1"})
 	h.until("/readyz", func(status int, body string) bool { return status == http.StatusServiceUnavailable })
 	status, _ := h.get("/healthz")
 	require.Equal(t, http.StatusOK, status)
@@ -285,7 +318,6 @@ func TestHarness_SIGTERM_ends_a_process_that_waits(t *testing.T) {
 
 func TestHarness_says_what_is_wrong_with_flags_and_configuration(t *testing.T) {
 	t.Parallel()
-	bin := build(t)
 	bad := filepath.Join(t.TempDir(), "bad.yaml")
 	require.NoError(t, os.WriteFile(bad, []byte("state_persistence:\n  adapter: file\n  directory: x\n  components:\n    rule_engin: {snapshot_interval: 1s}\n"), 0o600))
 	for text, args := range map[string][]string{
@@ -293,7 +325,7 @@ func TestHarness_says_what_is_wrong_with_flags_and_configuration(t *testing.T) {
 		"rule_engin": {"-config", bad, "-listen", "127.0.0.1:0"},
 		"no such":    {"-config", bad + "x"},
 	} {
-		cmd := exec.Command(bin, args...)
+		cmd := exec.Command(program, args...)
 		cmd.Dir = t.TempDir()
 		out, err := cmd.CombinedOutput()
 		require.Error(t, err)

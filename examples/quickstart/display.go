@@ -113,8 +113,11 @@ func (s summary) String() string {
 	return fmt.Sprintf("%d words, %d different, %d bytes, digest %s", s.words, s.different, s.offset, s.digest)
 }
 
-func (d *display) result(killed, uninterrupted summary) {
+func (d *display) result(s *settings, killed, uninterrupted summary) {
 	d.line("")
+	if d.kills < s.kills {
+		d.line("The text was over before the last kill; give it a longer one or more time with -pace.")
+	}
 	d.line("killed %d times:  %s", d.kills, killed)
 	d.line("uninterrupted:   %s", uninterrupted)
 	if killed != uninterrupted {

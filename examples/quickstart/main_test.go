@@ -15,21 +15,31 @@ import (
 	"github.com/durablestate/durable/internal/redistest"
 )
 
-// build compiles the program, without the race detector: what counts is the
-// process from outside.
-func build(t *testing.T) string {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), "quickstart.exe")
-	out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	return bin
+// program is the compiled program: what counts is the process from outside.
+var program string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "quickstart-test-")
+	if err != nil {
+		panic(err)
+	}
+	program = filepath.Join(dir, "quickstart.exe")
+	out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
+	code := 1
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
+	} else {
+		code = m.Run()
+	}
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
 }
 
 // run starts the program with a TMPDIR of its own, which is returned.
 func run(t *testing.T, env []string, args ...string) (out string, tmp string, err error) {
 	t.Helper()
 	tmp = t.TempDir()
-	cmd := exec.Command(build(t), args...)
+	cmd := exec.Command(program, args...)
 	cmd.Env = append(os.Environ(), append([]string{"REDIS_URL=", "TMPDIR=" + tmp, "TMP=" + tmp}, env...)...)
 	b, err := cmd.CombinedOutput()
 	t.Logf("%s", b)

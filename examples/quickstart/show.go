@@ -94,7 +94,8 @@ func (s *settings) lives(ctx context.Context, d *display) error {
 	}
 }
 
-// life runs one child and kills it at a random moment after it has passed killAt.
+// life runs one child and kills it at a random moment after it has passed killAt
+// and taken a checkpoint.
 func (s *settings) life(ctx context.Context, d *display, killAt int, random *mathrand.Rand) (finished bool, err error) {
 	child, out, err := s.start(ctx)
 	if err != nil {
@@ -108,7 +109,7 @@ func (s *settings) life(ctx context.Context, d *display, killAt int, random *mat
 			break // the child ended, or was killed while it wrote
 		}
 		d.take(m)
-		if m.Offset >= killAt && m.Offset < d.length && !killed {
+		if m.Offset >= killAt && m.Offset < d.length && m.Saves > 0 && !killed {
 			killed = true
 			time.Sleep(time.Duration(random.Int64N(int64(s.options().Interval))))
 			if err := child.Process.Kill(); err != nil { // SIGKILL: the child cannot do anything about it
@@ -158,7 +159,7 @@ func (s *settings) compare(ctx context.Context, d *display, text string) error {
 		straight.CountLine(line)
 	}
 	killed, uninterrupted := summarise(stored), summarise(straight)
-	d.result(killed, uninterrupted)
+	d.result(s, killed, uninterrupted)
 	if killed != uninterrupted {
 		return errors.New("the results differ. This must not happen: please report it, with the output above")
 	}

@@ -66,7 +66,7 @@ func (s *settings) reach(ctx context.Context) error {
 }
 
 // remove deletes the run's state from a store that others use too. What stays is
-// the fence, a few bytes, which outlives the state so that nothing late can bring
+// the fence and the lease, a few bytes, which outlive it so that nothing late can bring
 // it back.
 func (s *settings) remove(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -63,6 +64,9 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	if a == nil {
 		err = errors.Join(err, errors.New("New needs an adapter"))
 	}
+	if sameAdapter(a, o.Spill) {
+		err = errors.Join(err, errors.New("Options.Spill must not be the adapter itself"))
+	}
 	if err != nil {
 		err = &Error{Op: "configure", Err: err}
 	}
@@ -86,17 +90,32 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 
 // findOwner looks for the Owner capability through wrappers.
 func findOwner(a StateAdapter) Owner {
-	for a != nil {
+	for ; a != nil; a = unwrap(a) {
 		if o, ok := a.(Owner); ok {
 			return o
 		}
-		w, ok := a.(interface{ Unwrap() StateAdapter })
-		if !ok {
-			return nil
-		}
-		a = w.Unwrap()
 	}
 	return nil
+}
+
+// unwrap returns what a wraps, nil if it is no wrapper.
+func unwrap(a StateAdapter) StateAdapter {
+	if w, ok := a.(interface{ Unwrap() StateAdapter }); ok {
+		return w.Unwrap()
+	}
+	return nil
+}
+
+// sameAdapter reports that a and b are one adapter, perhaps in wrappers.
+func sameAdapter(a, b StateAdapter) bool {
+	for ; a != nil && reflect.ValueOf(a).Comparable(); a = unwrap(a) {
+		for s := b; s != nil && reflect.ValueOf(s).Comparable(); s = unwrap(s) {
+			if a == s {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // namespace returns what precedes a component id in the adapter.

@@ -32,7 +32,8 @@ type member struct {
 	unsaved bool      // the last attempt found a change and failed
 	good    time.Time // when the stored copy was last known to be current
 	backoff time.Duration
-	start   []byte // encoded state to start from, when it is not the zero state
+	start   *Snapshot // state to start from, when it is not the zero state
+	floor   uint64    // epoch below which the spill adapter refuses saves
 }
 
 // stored is what is known of the copy in the store.
@@ -219,14 +220,14 @@ func (m *member) saveChanged(ctx context.Context, last stored) (outcome, error) 
 			}
 		}
 	}
-	data, err := m.capture()
+	state, err := m.capture()
 	if err != nil {
 		return outcome{"save", last}, err
 	}
 	next := last
-	next.changes, next.bytes = changes, len(data)
+	next.changes, next.bytes = changes, len(state.Data)
 	if m.tracked == nil {
-		next.digest = sha256.Sum256(data)
+		next.digest = sha256.Sum256(state.Data)
 		if last.attempt != "" && next.digest == last.digest {
 			done, vanished, err := m.refresh(ctx, last)
 			if !vanished {
@@ -234,7 +235,7 @@ func (m *member) saveChanged(ctx context.Context, last stored) (outcome, error) 
 			}
 		}
 	}
-	return m.write(ctx, next, data)
+	return m.write(ctx, next, state)
 }
 
 // refresh keeps the stored copy of an unchanged state alive. vanished means that
@@ -253,28 +254,26 @@ func (m *member) refresh(ctx context.Context, last stored) (done outcome, vanish
 
 const conflictTries = 4
 
-// write stores data as a new version. The owner of a component continues above
+// write stores state as a new version. The owner of a component continues above
 // whatever version it meets; without ownership a conflict means another writer,
 // who must not be overwritten.
-func (m *member) write(ctx context.Context, next stored, data []byte) (outcome, error) {
+func (m *member) write(ctx context.Context, next stored, state *Snapshot) (outcome, error) {
 	var err error
 	for range conflictTries {
 		next.tried++
 		m.used(next.tried)
-		s := &Snapshot{
-			Epoch: next.epoch, Version: next.tried, WriteID: rand.Text(),
-			Schema: m.schema(), Codec: m.codec(), SavedAt: time.Now(), Data: data,
-		}
-		err = m.c.adapter.SaveState(ctx, m.name, s)
+		s := *state
+		s.Epoch, s.Version, s.WriteID, s.SavedAt = next.epoch, next.tried, rand.Text(), time.Now()
+		err = m.c.adapter.SaveState(ctx, m.name, &s)
 		if err == nil {
 			next.attempt, next.version, next.anywhere = s.WriteID, s.Version, true
 			break
 		}
-		if e := (*Error)(nil); m.c.owner == nil || !errors.Is(err, ErrConflict) || !errors.As(err, &e) {
+		if m.c.owner == nil || !errors.Is(err, ErrConflict) {
 			break
-		} else {
-			next.tried = max(next.tried, e.Version)
 		}
+		_, version := fenceOf(nil, err)
+		next.tried = max(next.tried, version)
 	}
 	return outcome{"save", next}, err
 }
@@ -351,14 +350,18 @@ func (m *member) retrySoon() {
 	m.c.due.sooner(m, time.Now().Add(in))
 }
 
-// capture encodes the state. A panic in the component fails this component only.
-func (m *member) capture() (data []byte, err error) {
+// capture encodes the state; the result says what it is and lacks what makes it
+// a save. A panic in the component fails this component only.
+func (m *member) capture() (state *Snapshot, err error) {
 	defer recovered(m, "SnapshotState", &err)
-	data, err = m.comp.SnapshotState()
-	if err == nil && data == nil {
+	data, err := m.comp.SnapshotState()
+	if err != nil {
+		return nil, err
+	}
+	if data == nil {
 		data = []byte{}
 	}
-	return data, err
+	return &Snapshot{Schema: m.schema(), Codec: m.codec(), Data: data}, nil
 }
 
 func recovered(m *member, in string, err *error) {

@@ -197,9 +197,9 @@ func (m *member) keepStart() {
 	if m.tracked == nil || m.everRestored() || m.tracked.fresh() {
 		return
 	}
-	if data, err := m.capture(); err == nil {
+	if state, err := m.capture(); err == nil {
 		m.mu.Lock()
-		m.start = data
+		m.start = state
 		m.mu.Unlock()
 	}
 }
@@ -243,7 +243,7 @@ func (m *member) fetchOnce(ctx context.Context, epoch uint64) (*Snapshot, error)
 
 // definite reports that err is an answer, not a failure to get one.
 func definite(err error) bool {
-	for _, answer := range []error{ErrNotFound, ErrExpired, ErrLost, ErrCorrupt, ErrTooNew, ErrClosed, ErrInvalidID, errOutclaimed} {
+	for _, answer := range []error{ErrNotFound, ErrExpired, ErrLost, ErrCorrupt, ErrTooNew, ErrClosed, ErrInvalidID, ErrTooLarge, errOutclaimed} {
 		if errors.Is(err, answer) {
 			return true
 		}
@@ -369,7 +369,7 @@ func (m *member) beginFresh(ctx context.Context, snap *Snapshot) error {
 		m.tracked.reset()
 		return nil
 	}
-	return m.apply(&Snapshot{Schema: m.schema(), Codec: m.codec(), Data: start})
+	return m.apply(start)
 }
 
 func (m *member) shut(err error) {
@@ -387,7 +387,10 @@ func (m *member) open(epoch uint64, snap *Snapshot, cause error, fresh bool) {
 	loaded, version := fenceOf(snap, cause)
 	s := stored{epoch: epoch, tried: max(m.stored.tried, version), anywhere: !fresh}
 	if m.c.owner == nil {
-		s.epoch = loaded // without ownership saves go on under the epoch that was loaded
+		// Without ownership saves go on under the epoch that was loaded. It is
+		// never 0, which asks for the fence as it is when the save arrives: a
+		// deletion would not stop such a save.
+		s.epoch = max(loaded, m.floor, 1)
 	}
 	if !fresh {
 		s.version, s.bytes = snap.Version, len(snap.Data)

@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"reflect"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -197,7 +199,9 @@ func (c *Checkpointer) choose(ids []string) ([]*member, error) {
 	var errs []error
 	for _, id := range ids {
 		if m := c.byID[id]; m != nil {
-			chosen = append(chosen, m)
+			if !slices.Contains(chosen, m) {
+				chosen = append(chosen, m)
+			}
 		} else {
 			errs = append(errs, &Error{Op: "choose", ComponentID: id, Err: ErrNotRegistered})
 		}
@@ -350,5 +354,10 @@ func (c *Checkpointer) event(op string, m *member, version uint64, bytes int, st
 	if m != nil {
 		e.ComponentID = m.id
 	}
+	defer func() {
+		if r := recover(); r != nil {
+			c.log.Error("durable: OnEvent panicked", "op", op, "stack", string(debug.Stack()))
+		}
+	}()
 	c.opts.OnEvent(e)
 }

@@ -32,7 +32,11 @@ type member struct {
 	unsaved bool      // the last attempt found a change and failed
 	good    time.Time // when the stored copy was last known to be current
 	backoff time.Duration
+
+	// Only the Restore that is under way uses these.
 	start   *Snapshot // state to start from, when it is not the zero state
+	setUp   uint64    // change count when it began
+	applied uint64    // change count up to which the state is the stored one
 	floor   uint64    // epoch below which the spill adapter refuses saves
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -61,6 +62,7 @@ type StatefulComponent[T any] struct {
 	changes atomic.Uint64 // grows with every Update and RestoreState; written under mu
 	primed  bool          // started from something other than the zero T
 	arrival atomic.Pointer[arrival]
+	encoded atomic.Pointer[byte] // first byte of what SnapshotState returned last
 	link    atomic.Pointer[link]
 }
 
@@ -184,6 +186,21 @@ func lock(ctx context.Context, mu *sync.RWMutex) error {
 
 // SnapshotState returns the encoded state. The caller owns the result.
 func (c *StatefulComponent[T]) SnapshotState() ([]byte, error) {
+	data, err := c.snapshot()
+	if len(data) > 0 {
+		c.encoded.Store(&data[0])
+	}
+	return slices.Clip(data), err // so that who appends to it gets other bytes; see encodes
+}
+
+// encodes reports that data is what SnapshotState returned last, and not what
+// the component that embeds it has made of that.
+func (c *StatefulComponent[T]) encodes(data []byte) bool {
+	last := c.encoded.Swap(nil)
+	return len(data) > 0 && last == &data[0]
+}
+
+func (c *StatefulComponent[T]) snapshot() ([]byte, error) {
 	if m, ok := c.owner().(stateMarshaler); ok {
 		return m.MarshalState()
 	}
@@ -305,6 +322,7 @@ func (c *StatefulComponent[T]) owner() Component {
 type tracked interface {
 	attach(comp Component, h host) error
 	changeCount() uint64
+	encodes(data []byte) bool
 	fresh() bool
 	reset()
 	restoring(codec string, restore func() error) (changes uint64, err error)

@@ -131,8 +131,11 @@ func (k *keeper) check() {
 	}
 }
 
+// period is the time between renewals.
+func (k *keeper) period() time.Duration { return max(k.c.opts.LeaseTTL/3, time.Millisecond) }
+
 func (k *keeper) run() {
-	t := time.NewTicker(max(k.c.opts.LeaseTTL/3, time.Millisecond))
+	t := time.NewTicker(k.period())
 	defer t.Stop()
 	for {
 		select {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,7 +18,8 @@ type member struct {
 	c        *Checkpointer
 	id, name string // as registered, as the adapter knows it
 	comp     Component
-	tracked  tracked // nil: the component does not count its changes
+	tracked  tracked     // nil: the component does not count its changes
+	extended atomic.Bool // the component makes more of its snapshot than tracked counts
 	interval time.Duration
 	policy   RestorePolicy
 
@@ -47,9 +49,9 @@ type stored struct {
 	attempt  string            // write id of the last accepted save; empty: none under this epoch
 	version  uint64            // of that save
 	changes  uint64            // change count it covers
-	digest   [sha256.Size]byte // of its data, for components that count no changes
+	digest   [sha256.Size]byte // of its data, where the change count does not tell all
 	bytes    int
-	anywhere bool // some snapshot is stored
+	anywhere bool // some snapshot is stored and has not vanished
 }
 
 // flight is one save that any number of callers wait for.
@@ -214,14 +216,11 @@ type outcome struct {
 // saveChanged saves the component, or only keeps the stored copy alive when
 // nothing changed since last.
 func (m *member) saveChanged(ctx context.Context, last stored) (outcome, error) {
-	changes := uint64(0)
-	if m.tracked != nil {
-		changes = m.tracked.changeCount() // before the capture, so that it covers at least these
-		if last.attempt != "" && changes == last.changes {
-			done, vanished, err := m.refresh(ctx, last)
-			if !vanished {
-				return done, err
-			}
+	changes := m.changeCount() // before the capture, so that it covers at least these
+	if m.counts() && last.attempt != "" && changes == last.changes {
+		done, vanished, err := m.refresh(ctx, last)
+		if !vanished {
+			return done, err
 		}
 	}
 	state, err := m.capture()
@@ -230,16 +229,26 @@ func (m *member) saveChanged(ctx context.Context, last stored) (outcome, error) 
 	}
 	next := last
 	next.changes, next.bytes = changes, len(state.Data)
-	if m.tracked == nil {
+	if !m.counts() {
 		next.digest = sha256.Sum256(state.Data)
 		if last.attempt != "" && next.digest == last.digest {
-			done, vanished, err := m.refresh(ctx, last)
+			done, vanished, err := m.refresh(ctx, next)
 			if !vanished {
 				return done, err
 			}
 		}
 	}
 	return m.write(ctx, next, state)
+}
+
+// counts reports that the component's change count tells of every change.
+func (m *member) counts() bool { return m.tracked != nil && !m.extended.Load() }
+
+func (m *member) changeCount() uint64 {
+	if m.tracked == nil {
+		return 0
+	}
+	return m.tracked.changeCount()
 }
 
 // refresh keeps the stored copy of an unchanged state alive. vanished means that
@@ -249,10 +258,14 @@ func (m *member) refresh(ctx context.Context, last stored) (done outcome, vanish
 	switch {
 	case errors.Is(err, ErrLost), m.c.owner != nil && errors.Is(err, ErrConflict):
 		m.c.log.Warn("durable: stored state has vanished or was replaced, writing it again", "component", m.id, "error", err)
+		m.mu.Lock()
+		m.stored.anywhere = false // until that has succeeded
+		m.mu.Unlock()
 		return outcome{}, true, nil
 	case err != nil:
 		return outcome{"skip", last}, false, err
 	}
+	last.anywhere = true
 	return outcome{"skip", last}, false, nil
 }
 
@@ -365,6 +378,7 @@ func (m *member) capture() (state *Snapshot, err error) {
 	if data == nil {
 		data = []byte{}
 	}
+	m.extended.Store(m.tracked != nil && !m.tracked.encodes(data))
 	return &Snapshot{Schema: m.schema(), Codec: m.codec(), Data: data}, nil
 }
 
@@ -388,7 +402,8 @@ func (m *member) changed() bool {
 	if m.tracked == nil {
 		return !m.stored.anywhere || m.unsaved
 	}
-	return m.tracked.changeCount() > m.stored.changes || !m.stored.anywhere && !m.tracked.fresh()
+	return m.changeCount() > m.stored.changes || !m.stored.anywhere && !m.tracked.fresh() ||
+		m.extended.Load() && m.unsaved
 }
 
 func (m *member) snapshotStatus() ComponentStatus {
@@ -416,7 +431,7 @@ func (m *member) health() error {
 	if m.gate != nil {
 		return m.gate
 	}
-	if age := time.Since(m.good); age > overdueIntervals*m.interval {
+	if age := time.Since(m.good); age/overdueIntervals > m.interval {
 		err := cmpOr(m.status.Err, errors.New("is the Checkpointer started?"))
 		return &Error{Op: "health", ComponentID: m.id, Err: fmt.Errorf("no checkpoint for %s: %w", age.Round(time.Second), err)}
 	}

@@ -211,7 +211,7 @@ func (m *member) keepStart() {
 	if m.tracked == nil {
 		return
 	}
-	m.setUp = m.tracked.changeCount()
+	m.setUp = m.changeCount()
 	if m.everRestored() || m.start != nil || m.tracked.fresh() {
 		return
 	}
@@ -375,7 +375,7 @@ func (m *member) beginFresh(ctx context.Context, snap *Snapshot) error {
 			return m.fail("restore", fmt.Errorf("the old state could not be set aside: %w", err))
 		}
 	}
-	if m.tracked == nil || !m.everRestored() && m.tracked.changeCount() == m.setUp {
+	if m.tracked == nil || !m.everRestored() && m.changeCount() == m.setUp {
 		return nil // it is as it was set up
 	}
 	if err := m.startAgain(); err != nil {

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"reflect"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -63,6 +66,9 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	if a == nil {
 		err = errors.Join(err, errors.New("New needs an adapter"))
 	}
+	if sameAdapter(a, o.Spill) {
+		err = errors.Join(err, errors.New("Options.Spill must not be the adapter itself"))
+	}
 	if err != nil {
 		err = &Error{Op: "configure", Err: err}
 	}
@@ -86,17 +92,32 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 
 // findOwner looks for the Owner capability through wrappers.
 func findOwner(a StateAdapter) Owner {
-	for a != nil {
+	for ; a != nil; a = unwrap(a) {
 		if o, ok := a.(Owner); ok {
 			return o
 		}
-		w, ok := a.(interface{ Unwrap() StateAdapter })
-		if !ok {
-			return nil
-		}
-		a = w.Unwrap()
 	}
 	return nil
+}
+
+// unwrap returns what a wraps, nil if it is no wrapper.
+func unwrap(a StateAdapter) StateAdapter {
+	if w, ok := a.(interface{ Unwrap() StateAdapter }); ok {
+		return w.Unwrap()
+	}
+	return nil
+}
+
+// sameAdapter reports that a and b are one adapter, perhaps in wrappers.
+func sameAdapter(a, b StateAdapter) bool {
+	for ; a != nil && reflect.ValueOf(a).Comparable(); a = unwrap(a) {
+		for s := b; s != nil && reflect.ValueOf(s).Comparable(); s = unwrap(s) {
+			if a == s {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // namespace returns what precedes a component id in the adapter.
@@ -178,7 +199,9 @@ func (c *Checkpointer) choose(ids []string) ([]*member, error) {
 	var errs []error
 	for _, id := range ids {
 		if m := c.byID[id]; m != nil {
-			chosen = append(chosen, m)
+			if !slices.Contains(chosen, m) {
+				chosen = append(chosen, m)
+			}
 		} else {
 			errs = append(errs, &Error{Op: "choose", ComponentID: id, Err: ErrNotRegistered})
 		}
@@ -331,5 +354,10 @@ func (c *Checkpointer) event(op string, m *member, version uint64, bytes int, st
 	if m != nil {
 		e.ComponentID = m.id
 	}
+	defer func() {
+		if r := recover(); r != nil {
+			c.log.Error("durable: OnEvent panicked", "op", op, "stack", string(debug.Stack()))
+		}
+	}()
 	c.opts.OnEvent(e)
 }

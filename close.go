@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 )
 
@@ -23,10 +24,10 @@ func (c *Checkpointer) close() error {
 	c.shut()
 	ctx, cancel := context.WithTimeout(context.Background(), c.opts.CloseTimeout)
 	defer cancel()
-	c.awaitRestore(ctx)
 	saving, stop := context.WithTimeout(ctx, c.opts.CloseTimeout-c.reserve())
 	defer stop()
 	keeping := c.keepLease(saving)
+	c.awaitRestore(saving)
 	members, _ := c.choose(nil)
 	c.saveFinally(saving, members)
 	stop()
@@ -35,18 +36,38 @@ func (c *Checkpointer) close() error {
 	if c.opts.Spill != nil {
 		c.spillAll(ctx, unsaved)
 	}
-	<-keeping
+	await(ctx, keeping)
 	c.letGo(ctx)
 	err := c.closeResult(unsaved)
 	c.shutMembers(members)
 	return errors.Join(err, c.finish(ctx))
 }
 
-// awaitRestore lets a Restore that Close interrupts come to its end.
+// awaitRestore lets a Restore that Close interrupts come to its end. One whose
+// component hangs costs the others a quarter of the budget.
 func (c *Checkpointer) awaitRestore(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, c.opts.CloseTimeout/4)
+	defer cancel()
 	select {
 	case c.restoring <- struct{}{}:
 	case <-ctx.Done():
+	}
+}
+
+// await waits for done for no more than half of what ctx has left.
+func await(ctx context.Context, done <-chan struct{}) bool {
+	end, _ := ctx.Deadline()
+	ctx, cancel := context.WithTimeout(ctx, time.Until(end)/2)
+	defer cancel()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	select {
+	case <-done:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -63,7 +84,7 @@ func (c *Checkpointer) keepLease(ctx context.Context) <-chan struct{} {
 	done := make(chan struct{})
 	if c.keeper == nil || !c.spawn(func() {
 		defer close(done)
-		for sleep(ctx, c.opts.LeaseTTL/3) {
+		for sleep(ctx, c.keeper.period()) {
 			c.keeper.renew(ctx)
 		}
 	}) {
@@ -121,7 +142,8 @@ func (m *member) wantsFinal(round int) bool {
 func (c *Checkpointer) unsaved(members []*member) (list []*member) {
 	for _, m := range members {
 		m.mu.Lock()
-		saved := m.quiet() && !m.changed()
+		asked := m.gate == nil || m.counts() // a closed gate lets nobody ask
+		saved := m.quiet() && !m.changed() && asked
 		idle := m.gate != nil && !m.ever && (m.tracked == nil || m.tracked.fresh())
 		m.mu.Unlock()
 		if !saved && !idle {
@@ -183,8 +205,14 @@ func (c *Checkpointer) letGo(ctx context.Context) {
 	if c.keeper == nil {
 		return
 	}
-	start := time.Now()
-	err := c.keeper.release(ctx)
+	start, released := time.Now(), make(chan error, 1)
+	c.spawn(func() { released <- c.keeper.release(ctx) })
+	var err error
+	select {
+	case err = <-released:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
 	if err != nil && !errors.Is(err, ErrFenced) {
 		c.log.Warn("durable: the lease could not be released; a successor waits for its expiry", "error", err)
 	}
@@ -231,14 +259,29 @@ func (c *Checkpointer) finish(ctx context.Context) error {
 	}
 	closers := c.closers
 	c.mu.Unlock()
-	select {
-	case <-c.idle:
-	case <-ctx.Done():
+	if !await(ctx, c.idle) {
 		c.log.Error("durable: a component's callback or the adapter does not return; its goroutine is left behind")
 	}
-	var errs []error
-	for _, cl := range closers {
-		errs = append(errs, cl.Close())
+	return closeAll(ctx, closers)
+}
+
+// closeAll closes closers in order and waits for them until ctx ends.
+func closeAll(ctx context.Context, closers []io.Closer) error {
+	if len(closers) == 0 {
+		return nil
 	}
-	return errors.Join(errs...)
+	closed := make(chan error, 1)
+	go func() {
+		var errs []error
+		for _, cl := range closers {
+			errs = append(errs, cl.Close())
+		}
+		closed <- errors.Join(errs...)
+	}()
+	select {
+	case err := <-closed:
+		return err
+	case <-ctx.Done():
+		return &Error{Op: "close", Err: errors.New("the adapter does not return from Close; it is left behind")}
+	}
 }

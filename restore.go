@@ -42,11 +42,6 @@ func (c *Checkpointer) Restore(ctx context.Context, componentIDs ...string) (Rep
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.closing, cancel)() // Close ends a waiting Restore
-	for _, m := range members {
-		if err := m.quiesce(ctx); err != nil {
-			return Report{}, c.ended(err)
-		}
-	}
 	report, err := c.restoreOwned(ctx, members)
 	c.waitFor(nil)
 	return report, c.ended(err)
@@ -80,6 +75,8 @@ func (c *Checkpointer) beginRestore(ctx context.Context, ids []string) ([]*membe
 		return members, nil
 	case <-ctx.Done():
 		return nil, &Error{Op: "restore", Err: ctx.Err()}
+	case <-c.closing.Done():
+		return nil, &Error{Op: "restore", Err: ErrClosed}
 	}
 }
 
@@ -107,15 +104,22 @@ func (c *Checkpointer) waitFor(err error) {
 // that somebody was there with a greater epoch, so a new lease is taken.
 func (c *Checkpointer) restoreOwned(ctx context.Context, members []*member) (Report, error) {
 	if c.keeper == nil {
+		if err := quiesce(ctx, members); err != nil {
+			return Report{}, err
+		}
 		results, err := c.restoreAll(ctx, members, 0)
 		return Report{Results: results}, err
 	}
 	var report Report
 	for round := 1; ; round++ {
+		if err := quiesce(ctx, members); err != nil {
+			return report, err
+		}
 		l, prev, err := c.keeper.take(ctx)
 		if err != nil {
 			return report, err
 		}
+		c.waitFor(nil)
 		if prev != nil && round == 1 {
 			report.Predecessor, report.CleanShutdown = prev.Holder, prev.Released
 		}
@@ -150,6 +154,16 @@ func (c *Checkpointer) restoreAll(ctx context.Context, members []*member, epoch 
 
 // errOutclaimed: the component's fence is above our epoch.
 var errOutclaimed = errors.New("durable: a greater epoch was claimed meanwhile")
+
+// quiesce closes members for saves and waits for those under way.
+func quiesce(ctx context.Context, members []*member) error {
+	for _, m := range members {
+		if err := m.quiesce(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // quiesce closes the component for saves and waits for the one under way.
 func (m *member) quiesce(ctx context.Context) error {
@@ -194,13 +208,15 @@ func (r RestoreResult) bytes(s *Snapshot) int {
 // component that is restored again and then found absent: what it has become
 // meanwhile must not pass for a fresh state.
 func (m *member) keepStart() {
-	if m.tracked == nil || m.everRestored() || m.tracked.fresh() {
+	if m.tracked == nil {
 		return
 	}
-	if data, err := m.capture(); err == nil {
-		m.mu.Lock()
-		m.start = data
-		m.mu.Unlock()
+	m.setUp = m.changeCount()
+	if m.everRestored() || m.start != nil || m.tracked.fresh() {
+		return
+	}
+	if state, err := m.capture(); err == nil {
+		m.start = state
 	}
 }
 
@@ -243,7 +259,7 @@ func (m *member) fetchOnce(ctx context.Context, epoch uint64) (*Snapshot, error)
 
 // definite reports that err is an answer, not a failure to get one.
 func definite(err error) bool {
-	for _, answer := range []error{ErrNotFound, ErrExpired, ErrLost, ErrCorrupt, ErrTooNew, ErrClosed, ErrInvalidID, errOutclaimed} {
+	for _, answer := range []error{ErrNotFound, ErrExpired, ErrLost, ErrCorrupt, ErrTooNew, ErrClosed, ErrInvalidID, ErrTooLarge, errOutclaimed} {
 		if errors.Is(err, answer) {
 			return true
 		}
@@ -325,11 +341,11 @@ func (m *member) apply(snap *Snapshot) (err error) {
 	if err != nil {
 		return err
 	}
-	if m.tracked != nil {
-		m.tracked.expect(snap.Codec)
-		defer m.tracked.expect("")
+	if m.tracked == nil {
+		return m.comp.RestoreState(data)
 	}
-	return m.comp.RestoreState(data)
+	m.applied, err = m.tracked.restoring(snap.Codec, func() error { return m.comp.RestoreState(data) })
+	return err
 }
 
 // admit opens the component for saves if its policy accepts the outcome.
@@ -359,17 +375,23 @@ func (m *member) beginFresh(ctx context.Context, snap *Snapshot) error {
 			return m.fail("restore", fmt.Errorf("the old state could not be set aside: %w", err))
 		}
 	}
-	if !m.everRestored() || m.tracked == nil {
+	if m.tracked == nil || !m.everRestored() && m.changeCount() == m.setUp {
 		return nil // it is as it was set up
 	}
-	m.mu.Lock()
-	start := m.start
-	m.mu.Unlock()
-	if start == nil {
-		m.tracked.reset()
-		return nil
+	if err := m.startAgain(); err != nil {
+		return m.fail("restore", err)
 	}
-	return m.apply(&Snapshot{Schema: m.schema(), Codec: m.codec(), Data: start})
+	return nil
+}
+
+// startAgain makes the state the one that the component was set up with.
+func (m *member) startAgain() (err error) {
+	defer recovered(m, "InitState", &err)
+	if m.start != nil {
+		return m.apply(m.start)
+	}
+	m.tracked.reset()
+	return nil
 }
 
 func (m *member) shut(err error) {
@@ -387,14 +409,15 @@ func (m *member) open(epoch uint64, snap *Snapshot, cause error, fresh bool) {
 	loaded, version := fenceOf(snap, cause)
 	s := stored{epoch: epoch, tried: max(m.stored.tried, version), anywhere: !fresh}
 	if m.c.owner == nil {
-		s.epoch = loaded // without ownership saves go on under the epoch that was loaded
+		// Without ownership saves go on under the epoch that was loaded. It is
+		// never 0, which asks for the fence as it is when the save arrives: a
+		// deletion would not stop such a save.
+		s.epoch = max(loaded, m.floor, 1)
 	}
+	m.status.Version, m.status.SavedAt, m.status.Bytes = 0, time.Time{}, 0
 	if !fresh {
-		s.version, s.bytes = snap.Version, len(snap.Data)
+		s.version, s.bytes, s.changes = snap.Version, len(snap.Data), m.applied
 		m.status.Version, m.status.SavedAt, m.status.Bytes = snap.Version, snap.SavedAt, len(snap.Data)
-		if m.tracked != nil {
-			s.changes = m.tracked.changeCount()
-		}
 	}
 	m.stored, m.good, m.ever = s, time.Now(), true
 	m.gate, m.status.Err = nil, nil

@@ -14,10 +14,11 @@ import (
 //
 // nil means that every component's last change is durable. Otherwise errors.As
 // finds a *CloseError that lists what is not, and how old its last good
-// checkpoint is; what went to Options.Spill is listed too. Saves run in parallel
-// and are tried again within Options.CloseTimeout, which Close keeps whatever the
-// components and the store do. It works without Start, after a failed Restore,
-// and again, with the same result.
+// checkpoint is; what went to Options.Spill is listed too, and so are changes
+// made after a Restore that failed, but not what was set up before it. Saves run
+// in parallel and are tried again within Options.CloseTimeout, which Close keeps
+// whatever the components and the store do. It works without Start, after a
+// failed Restore, and again, with the same result.
 func (c *Checkpointer) Close() error { return c.closed() }
 
 func (c *Checkpointer) close() error {
@@ -144,7 +145,7 @@ func (c *Checkpointer) unsaved(members []*member) (list []*member) {
 		m.mu.Lock()
 		asked := m.gate == nil || m.counts() // a closed gate lets nobody ask
 		saved := m.quiet() && !m.changed() && asked
-		idle := m.gate != nil && !m.ever && (m.tracked == nil || m.tracked.fresh())
+		idle := !m.ever && (!m.asked || m.changeCount() == m.atRestore) // only set up, nothing processed
 		m.mu.Unlock()
 		if !saved && !idle {
 			list = append(list, m)

@@ -32,6 +32,9 @@ type member struct {
 	status  ComponentStatus
 	ever    bool      // it was restored once
 	unsaved bool      // the last attempt found a change and failed
+
+	asked     bool   // a Restore was asked for
+	atRestore uint64 // change count at that moment; fixed once one succeeded
 	good    time.Time // when the stored copy was last known to be current
 	backoff time.Duration
 

@@ -39,6 +39,9 @@ func (c *Checkpointer) Restore(ctx context.Context, componentIDs ...string) (Rep
 		return Report{}, err
 	}
 	defer func() { <-c.restoring }()
+	for _, m := range members {
+		m.noteSetUp()
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.closing, cancel)() // Close ends a waiting Restore
@@ -163,6 +166,16 @@ func quiesce(ctx context.Context, members []*member) error {
 		}
 	}
 	return nil
+}
+
+// noteSetUp remembers the changes that made the state to start from. Should the
+// component never be restored, they are no loss.
+func (m *member) noteSetUp() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.ever {
+		m.atRestore, m.asked = m.changeCount(), true
+	}
 }
 
 // quiesce closes the component for saves and waits for the one under way.
@@ -430,8 +443,10 @@ func (m *member) logRestore(res RestoreResult, err error) {
 		level, msg = slog.LevelError, "durable: not restored; the component cannot save"
 	case res.Outcome == FirstBoot:
 		msg = "durable: nothing stored, starting fresh"
+	case res.Outcome == FellBack:
+		level, msg = slog.LevelWarn, "durable: restored an older generation; newer ones do not verify"
 	case res.Outcome != Restored:
-		level, msg = slog.LevelWarn, "durable: restored with loss"
+		level, msg = slog.LevelWarn, "durable: stored state cannot be used, starting fresh"
 	case res.Version == 0:
 		msg = "durable: restored from a plain value, which cannot be verified"
 	}

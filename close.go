@@ -144,7 +144,7 @@ func (c *Checkpointer) unsaved(members []*member) (list []*member) {
 		m.mu.Lock()
 		asked := m.gate == nil || m.counts() // a closed gate lets nobody ask
 		saved := m.quiet() && !m.changed() && asked
-		idle := m.gate != nil && !m.ever && (m.tracked == nil || m.tracked.fresh())
+		idle := m.gate != nil && !m.ever && m.changeCount() == 0 // as it was set up
 		m.mu.Unlock()
 		if !saved && !idle {
 			list = append(list, m)

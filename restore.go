@@ -359,7 +359,7 @@ func (m *member) admit(ctx context.Context, epoch uint64, snap *Snapshot, cause 
 	}
 	fresh := res.Outcome != Restored && res.Outcome != FellBack
 	if fresh {
-		if err := m.beginFresh(ctx, snap); err != nil {
+		if err := m.beginFresh(ctx, snap, res.Outcome); err != nil {
 			m.shut(err)
 			return err
 		}
@@ -369,11 +369,16 @@ func (m *member) admit(ctx context.Context, epoch uint64, snap *Snapshot, cause 
 }
 
 // beginFresh sets an unusable snapshot aside and makes the state a fresh one.
-func (m *member) beginFresh(ctx context.Context, snap *Snapshot) error {
-	if snap != nil {
-		if err := m.setAside(ctx, m.c.adapter, snap); err != nil {
-			return m.fail("restore", fmt.Errorf("the old state could not be set aside: %w", err))
-		}
+func (m *member) beginFresh(ctx context.Context, snap *Snapshot, o Outcome) error {
+	var err error
+	switch {
+	case snap != nil:
+		err = m.setAside(ctx, m.c.adapter, snap)
+	case o == Lost:
+		err = m.setOlderAside(ctx)
+	}
+	if err != nil {
+		return m.fail("restore", fmt.Errorf("the old state could not be set aside: %w", err))
 	}
 	if m.tracked == nil || !m.everRestored() && m.changeCount() == m.setUp {
 		return nil // it is as it was set up
@@ -460,6 +465,32 @@ func (m *member) setAside(ctx context.Context, a StateAdapter, snap *Snapshot) e
 		return err
 	}
 	m.c.log.Warn("durable: unusable state was set aside", "component", m.id, "version", snap.Version, "as", id)
+	return nil
+}
+
+// setOlderAside sets the newest generation aside that is left of a lost state:
+// the saves of a fresh one would soon take its place.
+func (m *member) setOlderAside(ctx context.Context) error {
+	h, ok := m.c.adapter.(Historian)
+	if !ok {
+		return nil
+	}
+	reading, cancel := context.WithTimeout(ctx, m.c.opts.SaveTimeout)
+	defer cancel()
+	infos, err := h.ListSnapshots(reading, m.name)
+	if err != nil && !definite(err) {
+		return err
+	}
+	for _, i := range infos {
+		if i.Err != nil {
+			continue
+		}
+		snap, err := h.LoadSnapshot(reading, m.name, i.Version)
+		if err != nil {
+			return err
+		}
+		return m.setAside(ctx, m.c.adapter, snap)
+	}
 	return nil
 }
 

@@ -23,7 +23,8 @@ import (
 // It runs at most two goroutines of its own, one that renews the lease (from
 // Restore to Close) and one that schedules checkpoints (from Start to Close),
 // and one for each save that is under way. None is left when Close returns,
-// except one that a component's callback keeps from returning.
+// except one that a callback of a component, or an adapter that ignores its
+// context, keeps from returning.
 type Checkpointer struct {
 	adapter StateAdapter
 	owner   Owner // nil: no ownership

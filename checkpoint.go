@@ -23,16 +23,18 @@ import (
 // It runs at most two goroutines of its own, one that renews the lease (from
 // Restore to Close) and one that schedules checkpoints (from Start to Close),
 // and one for each save that is under way. None is left when Close returns,
-// except one that a component's callback keeps from returning.
+// except one that a callback of a component, or an adapter that ignores its
+// context, keeps from returning.
 type Checkpointer struct {
 	adapter StateAdapter
 	owner   Owner // nil: no ownership
 	opts    Options
 	invalid error // what is wrong with the options
 	log     *slog.Logger
-	keeper  *keeper   // nil: no ownership
-	due     *schedule // when which component is checkpointed
-	outage  outage
+	keeper  *keeper       // nil: no ownership
+	due     *schedule     // when which component is checkpointed
+	outage  outage        // of the store
+	faults  outage        // of components that cannot give their state
 	slots   chan struct{} // bounds how many components are captured and saved at a time
 
 	life    context.Context // ends when Close has waited long enough
@@ -77,7 +79,8 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 		slots: make(chan struct{}, saveSlots), restoring: make(chan struct{}, 1),
 		byID: map[string]*member{}, idle: make(chan struct{}),
 	}
-	c.outage.log = o.Logger
+	c.outage = outage{log: o.Logger, down: "state cannot be saved or read", up: "all state can be saved and read again"}
+	c.faults = outage{log: o.Logger, down: "a component cannot be saved, because it does not give its state", up: "every component can be saved again"}
 	c.life, c.end = context.WithCancel(context.Background())
 	c.closing, c.shut = context.WithCancel(c.life)
 	c.closed = sync.OnceValue(c.close)

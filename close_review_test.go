@@ -2,6 +2,7 @@ package durable_test
 
 import (
 	"context"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,5 +184,30 @@ func TestAComponentThatAddsToTheSnapshotIsComparedByItsBytes(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, string(s.Data), "new", "the change count does not see all of the state")
 		require.NoError(t, cp.Close())
+	})
+}
+
+func TestAComponentThatAlwaysFailsDoesNotHideAnOutageFromTheLog(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a, j := newFlaky(), &journal{}
+		h := prepare(t, a, j.options())
+		bad := durable.NewStatefulComponent(math.NaN())
+		require.NoError(t, h.Register("bad", bad))
+		_, err := h.Restore(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, h.Start())
+		time.Sleep(time.Hour)
+		require.Equal(t, 1, j.lineCount("component cannot be saved"), "said once")
+		require.Zero(t, j.lineCount("state cannot be saved or read"))
+		a.down("save", "refresh")
+		time.Sleep(time.Hour)
+		require.Equal(t, 1, j.lineCount("state cannot be saved or read"))
+		a.up("save", "refresh")
+		time.Sleep(time.Hour)
+		require.Equal(t, 1, j.lineCount("all state can be saved and read again"))
+		bad.Update(func(f *float64) { *f = 1 })
+		time.Sleep(time.Hour)
+		require.Equal(t, 1, j.lineCount("every component can be saved again"))
+		require.NoError(t, h.Close())
 	})
 }

@@ -352,7 +352,19 @@ func (c *StatefulComponent[T]) check(comp Component) error {
 			return fmt.Errorf("%T has only one of MarshalState and UnmarshalState", v)
 		}
 	}
+	if t := reflect.TypeFor[T](); t.Kind() == reflect.Pointer && hooked(any(c.value)) {
+		return fmt.Errorf("the methods of %s would not be called, because the state is a pointer; use StatefulComponent[%s]", t, t.Elem())
+	}
 	return jsonstate.Check(reflect.TypeFor[T]())
+}
+
+// hooked reports that v has a method with special meaning.
+func hooked(v any) bool {
+	switch v.(type) {
+	case stateInitialiser, stateMarshaler, stateUnmarshaler, schemaHolder, schemaMigrator:
+		return true
+	}
+	return false
 }
 
 func (c *StatefulComponent[T]) changeCount() uint64 { return c.changes.Load() }

@@ -228,7 +228,7 @@ func (m *member) saveChanged(ctx context.Context, last stored) (outcome, error) 
 	}
 	state, err := m.capture()
 	if err != nil {
-		return outcome{"save", last}, err
+		return outcome{"save", last}, faultError{err}
 	}
 	next := last
 	next.changes, next.bytes = changes, len(state.Data)
@@ -342,6 +342,7 @@ func (m *member) follow(before stored, done outcome, err error) {
 	switch {
 	case err == nil:
 		m.c.outage.over(m.id)
+		m.c.faults.over(m.id)
 		if m.c.closing.Err() != nil && before.bytes >= 64 && done.bytes*10 <= before.bytes {
 			m.c.log.Warn("durable: the final snapshot is less than a tenth of the one before; was the component cleaned up before Close?",
 				"component", m.id, "bytes", done.bytes, "before", before.bytes)
@@ -352,7 +353,11 @@ func (m *member) follow(before stored, done outcome, err error) {
 		if m.c.keeper != nil {
 			m.c.keeper.check()
 		}
+	case errors.As(err, new(faultError)):
+		m.c.faults.begin(m.id, err)
+		m.retrySoon()
 	default:
+		m.c.faults.over(m.id)
 		m.c.outage.begin(m.id, err)
 		m.retrySoon()
 	}
@@ -384,6 +389,12 @@ func (m *member) capture() (state *Snapshot, err error) {
 	m.extended.Store(m.tracked != nil && !m.tracked.encodes(data))
 	return &Snapshot{Schema: m.schema(), Codec: m.codec(), Data: data}, nil
 }
+
+// faultError is the failure of a component to give its state, which says nothing
+// about the store.
+type faultError struct{ error }
+
+func (e faultError) Unwrap() error { return e.error }
 
 func recovered(m *member, in string, err *error) {
 	if r := recover(); r != nil {

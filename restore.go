@@ -1,14 +1,10 @@
 package durable
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -198,6 +194,7 @@ func (m *member) quiesce(ctx context.Context) error {
 // restore claims, loads and applies the component's state and opens it for saves.
 func (m *member) restore(ctx context.Context, epoch uint64) (RestoreResult, error) {
 	start := time.Now()
+	m.setUp = m.changeCount()
 	m.keepStart()
 	snap, err := m.fetch(ctx, epoch)
 	if errors.Is(err, errOutclaimed) {
@@ -221,11 +218,7 @@ func (r RestoreResult) bytes(s *Snapshot) int {
 // component that is restored again and then found absent: what it has become
 // meanwhile must not pass for a fresh state.
 func (m *member) keepStart() {
-	if m.tracked == nil {
-		return
-	}
-	m.setUp = m.changeCount()
-	if m.everRestored() || m.start != nil || m.tracked.fresh() {
+	if m.tracked == nil || m.everRestored() || m.start != nil || m.tracked.fresh() {
 		return
 	}
 	if state, err := m.capture(); err == nil {
@@ -372,7 +365,7 @@ func (m *member) admit(ctx context.Context, epoch uint64, snap *Snapshot, cause 
 	}
 	fresh := res.Outcome != Restored && res.Outcome != FellBack
 	if fresh {
-		if err := m.beginFresh(ctx, snap); err != nil {
+		if err := m.beginFresh(ctx, snap, res.Outcome); err != nil {
 			m.shut(err)
 			return err
 		}
@@ -382,11 +375,16 @@ func (m *member) admit(ctx context.Context, epoch uint64, snap *Snapshot, cause 
 }
 
 // beginFresh sets an unusable snapshot aside and makes the state a fresh one.
-func (m *member) beginFresh(ctx context.Context, snap *Snapshot) error {
-	if snap != nil {
-		if err := m.setAside(ctx, m.c.adapter, snap); err != nil {
-			return m.fail("restore", fmt.Errorf("the old state could not be set aside: %w", err))
-		}
+func (m *member) beginFresh(ctx context.Context, snap *Snapshot, o Outcome) error {
+	var err error
+	switch {
+	case snap != nil:
+		err = m.setAside(ctx, m.c.adapter, snap)
+	case o == Lost:
+		err = m.setOlderAside(ctx)
+	}
+	if err != nil {
+		return m.fail("restore", fmt.Errorf("the old state could not be set aside: %w", err))
 	}
 	if m.tracked == nil || !m.everRestored() && m.changeCount() == m.setUp {
 		return nil // it is as it was set up
@@ -459,62 +457,4 @@ func (m *member) logRestore(res RestoreResult, err error) {
 		attrs = append(attrs, slog.Any("error", e))
 	}
 	m.c.log.LogAttrs(context.Background(), level, msg, attrs...)
-}
-
-// setAside copies snap to an id of its own in a, where retention does not reach it.
-func (m *member) setAside(ctx context.Context, a StateAdapter, snap *Snapshot) error {
-	ctx, cancel := context.WithTimeout(ctx, m.c.opts.SaveTimeout)
-	defer cancel()
-	id := asideID(m.name, snap)
-	if kept, err := a.LoadState(ctx, id); err == nil && bytes.Equal(kept.Data, snap.Data) {
-		return nil
-	}
-	kept := *snap
-	kept.Epoch, kept.Version, kept.WriteID = 0, 0, ""
-	if err := a.SaveState(ctx, id, &kept); err != nil {
-		return err
-	}
-	m.c.log.Warn("durable: unusable state was set aside", "component", m.id, "version", snap.Version, "as", id)
-	return nil
-}
-
-func asideID(name string, snap *Snapshot) string {
-	id := fmt.Sprintf("~aside/%d-%d/%s", snap.Epoch, snap.Version, name)
-	if checkID(id) != nil { // too long
-		sum := sha256.Sum256([]byte(name))
-		id = fmt.Sprintf("~aside/%d-%d/%s", snap.Epoch, snap.Version, hex.EncodeToString(sum[:16]))
-	}
-	return id
-}
-
-// backoff sleeps longer and longer, with decorrelated jitter.
-type backoff struct{ last, most time.Duration }
-
-func newBackoff(most time.Duration) *backoff { return &backoff{most: most} }
-
-const shortestSleep = 50 * time.Millisecond
-
-// sleep returns false when ctx ended.
-func (b *backoff) sleep(ctx context.Context) bool {
-	b.last = min(b.most, jitter(shortestSleep, 3*max(b.last, shortestSleep)))
-	return sleep(ctx, b.last)
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// jitter returns a random duration between lo and hi.
-func jitter(lo, hi time.Duration) time.Duration {
-	if hi <= lo {
-		return lo
-	}
-	return lo + rand.N(hi-lo)
 }

@@ -59,7 +59,9 @@ func (s *Store) discard(temp string) {
 // nobody can know which are, and trying again would prove nothing: the store
 // takes no more writes until it is opened anew.
 func (s *Store) syncDir() error {
-	last := s.lastCommit()
+	s.mu.Lock()
+	last, removals := s.x.last, s.removals
+	s.mu.Unlock()
 	err := s.dir.Sync()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,6 +73,7 @@ func (s *Store) syncDir() error {
 		return err
 	}
 	s.synced = max(s.synced, last)
+	s.removalsSynced = max(s.removalsSynced, removals)
 	return nil
 }
 

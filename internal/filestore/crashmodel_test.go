@@ -136,9 +136,11 @@ func (h *history) observe(s store.Store, id string) (o observation, err error) {
 		if info.Err != nil {
 			return o, fmt.Errorf("history of %q: version %d: %w", id, info.Version, info.Err)
 		}
-		snap, err := s.LoadVersion(ctx, id, info.Version)
-		if err != nil {
-			return o, fmt.Errorf("version %d of %q: %w", info.Version, id, err)
+		snap := o.snap
+		if snap == nil || snap.Version != info.Version {
+			if snap, err = s.LoadVersion(ctx, id, info.Version); err != nil {
+				return o, fmt.Errorf("version %d of %q: %w", info.Version, id, err)
+			}
 		}
 		o.older = append(o.older, snap)
 	}

@@ -57,6 +57,7 @@ type State struct {
 	names   map[string]*inode // as seen
 	durable map[string]*inode // never changed, only replaced
 	pending []change          // of names since durable, in order
+	changes int               // of names so far
 	doubt   bool              // a sync of the directory failed
 }
 
@@ -84,6 +85,9 @@ func newState(img *Image) *State {
 }
 
 func (s *State) apply(e *event) {
+	if e.kind == created || e.kind == renamed || e.kind == removed {
+		s.changes++
+	}
 	switch e.kind {
 	case created:
 		n := &inode{}

@@ -60,9 +60,12 @@ func (s *Store) discard(temp string) {
 // takes no more writes until it is opened anew.
 func (s *Store) syncDir() error {
 	s.mu.Lock()
-	last, removals := s.x.last, s.removals
+	last, removals, err := s.x.last, s.removals, s.poison
 	s.mu.Unlock()
-	err := s.dir.Sync()
+	if err != nil {
+		return err
+	}
+	err = s.dir.Sync()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if errors.Is(err, vfs.ErrSyncUnsupported) {

@@ -44,6 +44,15 @@ type mark struct {
 	err     error
 }
 
+// forget takes back what is known of the attempt, before its record is replayed.
+func (m mark) forget() {
+	if m.attempt != nil {
+		m.attempt.begun, m.attempt.ended, m.attempt.acked = 0, 0, false
+	} else {
+		m.lease.acked = false
+	}
+}
+
 func (m mark) String() string {
 	what := fmt.Sprint(m.attempt)
 	if m.attempt == nil {

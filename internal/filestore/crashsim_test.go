@@ -22,9 +22,11 @@ import (
 type explorer struct {
 	r      *rand.Rand
 	keep   int
-	deeper int // one of so many recoveries is explored itself
-	states int // distinct ones that were recovered from
-	nested int // of these during a recovery
+	deeper int  // one of so many recoveries is explored itself
+	from   int  // position from which on states are tried
+	sparse bool // only after what a process was told
+	states int  // distinct ones that were recovered from
+	nested int  // of these during a recovery
 	failed error
 }
 
@@ -36,6 +38,12 @@ func (x *explorer) explore(w *world, most int) {
 		h = w.past.clone()
 	}
 	h.together = w.together
+	w.disk.Replay(func(_ int, remark any, _ *crashfs.State) bool {
+		if m, ok := remark.(mark); ok {
+			m.forget()
+		}
+		return true
+	})
 	x.trace(w.disk, h, most, 1)
 }
 
@@ -46,6 +54,11 @@ func (x *explorer) trace(disk *crashfs.Disk, h *history, most, depth int) {
 			if h.apply(m); !m.end {
 				return true
 			}
+		} else if x.sparse {
+			return true
+		}
+		if depth > 0 && pos < x.from {
+			return true
 		}
 		for img := range s.Crashes(x.r, most) {
 			key := img.Key() ^ h.acks*0x9e3779b97f4a7c15
@@ -71,7 +84,7 @@ func (x *explorer) trace(disk *crashfs.Disk, h *history, most, depth int) {
 // history promises, then writes to it and explores, to the depth given, the
 // crashes meanwhile.
 func (x *explorer) recover(img *crashfs.Image, h *history, depth int) error {
-	w := &world{disk: crashfs.From(img), keep: x.keep}
+	w := &world{disk: crashfs.From(img), keep: x.keep, live: newHistory()}
 	s, err := filestore.New(w.disk.Open(), filestore.Options{Keep: x.keep})
 	if err != nil {
 		return fmt.Errorf("the store does not open: %w", err)

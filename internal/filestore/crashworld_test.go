@@ -25,6 +25,8 @@ type world struct {
 
 	past     *history // what was known before the record began; nil: nothing
 	mu       sync.Mutex
+	live     *history // what is known by now
+	errs     []error  // that processes were told
 	writes   int
 	together [][]*attempt
 }
@@ -49,6 +51,7 @@ func (w *world) open() *proc {
 	p := w.disk.Open()
 	s, err := filestore.New(w.dir(p), filestore.Options{Keep: w.keep})
 	if err != nil {
+		w.failed(err)
 		s, _ = filestore.New(crashfs.New().Open(), filestore.Options{Keep: w.keep})
 		s.Close()
 	}
@@ -73,10 +76,29 @@ func (w *world) restart() {
 	w.past, w.disk = h, crashfs.From(w.disk.Image())
 }
 
-func (w *world) begin(a *attempt) { w.disk.Mark(mark{attempt: a}) }
+// mark adds m to the record of the disk and to what is known.
+func (w *world) mark(m mark) {
+	w.disk.Mark(m)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.live.apply(m)
+	if m.err != nil {
+		w.errs = append(w.errs, m.err)
+	}
+}
+
+func (w *world) begin(a *attempt) { w.mark(mark{attempt: a}) }
 
 func (w *world) end(a *attempt, err error) error {
-	w.disk.Mark(mark{attempt: a, end: true, err: err})
+	w.mark(mark{attempt: a, end: true, err: err})
+	return err
+}
+
+// failed notes an error that a process was told before it attempted anything.
+func (w *world) failed(err error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.errs = append(w.errs, err)
 	return err
 }
 
@@ -88,20 +110,24 @@ func (w *world) number() int {
 }
 
 // newSave returns the next save of id as its owner would make it.
-func (p *proc) newSave(id string, size int) (*attempt, *store.Snapshot) {
+func (p *proc) newSave(id string, size int) (*attempt, *store.Snapshot, error) {
 	f, err := p.Fence(ctx, id)
 	if err != nil {
-		f = store.Fence{Epoch: 1, Version: 1 << 40}
+		return nil, nil, p.w.failed(err)
 	}
 	f.Epoch = max(f.Epoch, 1)
 	n := p.w.number()
 	a := &attempt{kind: "save", id: id, epoch: f.Epoch, version: f.Version + 1, writeID: fmt.Sprint("w", n)}
 	a.data = fmt.Sprintf(`{"id":%q,"n":%d,"pad":%q}`, id, n, strings.Repeat(fmt.Sprint(n%10), size))
-	return a, &store.Snapshot{Epoch: a.epoch, Version: a.version, WriteID: a.writeID, Codec: "json", Data: []byte(a.data)}
+	return a, &store.Snapshot{Epoch: a.epoch, Version: a.version, WriteID: a.writeID, Codec: "json", Data: []byte(a.data)}, nil
 }
 
 func (p *proc) save(id string, size int) error {
-	return p.put(p.newSave(id, size))
+	a, snap, err := p.newSave(id, size)
+	if err != nil {
+		return err
+	}
+	return p.put(a, snap)
 }
 
 func (p *proc) put(a *attempt, snap *store.Snapshot) error {
@@ -112,7 +138,7 @@ func (p *proc) put(a *attempt, snap *store.Snapshot) error {
 func (p *proc) claim(id string, more uint64) error {
 	f, err := p.Fence(ctx, id)
 	if err != nil {
-		return err
+		return p.w.failed(err)
 	}
 	a := &attempt{kind: "claim", id: id, epoch: f.Epoch + more}
 	p.w.begin(a)
@@ -122,7 +148,7 @@ func (p *proc) claim(id string, more uint64) error {
 func (p *proc) delete(id string) error {
 	f, err := p.Fence(ctx, id)
 	if err != nil {
-		return err
+		return p.w.failed(err)
 	}
 	a := &attempt{kind: "delete", id: id, epoch: f.Epoch + 1}
 	p.w.begin(a)
@@ -130,12 +156,12 @@ func (p *proc) delete(id string) error {
 }
 
 func (p *proc) lease(l *leaseAttempt, call func() (*store.Lease, error)) *store.Lease {
-	p.w.disk.Mark(mark{lease: l})
+	p.w.mark(mark{lease: l})
 	got, err := call()
 	if err == nil {
 		l.epoch = got.Epoch
 	}
-	p.w.disk.Mark(mark{lease: l, end: true, err: err})
+	p.w.mark(mark{lease: l, end: true, err: err})
 	return got
 }
 
@@ -146,10 +172,16 @@ func (p *proc) acquire(name, holder string) *store.Lease {
 }
 
 func (p *proc) renew(l *store.Lease) {
+	if l == nil {
+		return
+	}
 	p.lease(&leaseAttempt{name: l.Name}, func() (*store.Lease, error) { return p.RenewLease(ctx, l) })
 }
 
 func (p *proc) release(l *store.Lease) {
+	if l == nil {
+		return
+	}
 	p.lease(&leaseAttempt{name: l.Name, released: true}, func() (*store.Lease, error) { return p.ReleaseLease(ctx, l) })
 }
 
@@ -158,8 +190,11 @@ func (p *proc) release(l *store.Lease) {
 func (p *proc) together(size int, ids ...string) {
 	var group []*attempt
 	var snaps []*store.Snapshot
-	for _, id := range ids {
-		a, snap := p.newSave(id, size)
+	for _, id := range append([]string{"gate"}, ids...) {
+		a, snap, err := p.newSave(id, size)
+		if err != nil {
+			return
+		}
 		group, snaps = append(group, a), append(snaps, snap)
 	}
 	gate := make(chan struct{})
@@ -170,15 +205,12 @@ func (p *proc) together(size int, ids ...string) {
 		return crashfs.Fault{}
 	})
 	var wg sync.WaitGroup
-	gated, snap := p.newSave("gate", 0)
-	wg.Go(func() { p.put(gated, snap) })
-	synctest.Wait()
-	p.w.disk.OnOp(nil)
 	for i, a := range group {
 		wg.Go(func() { p.put(a, snaps[i]) })
 		synctest.Wait()
+		p.w.disk.OnOp(nil)
 	}
-	p.w.together = append(p.w.together, group)
+	p.w.together = append(p.w.together, group[1:])
 	close(gate)
 	wg.Wait()
 }
@@ -219,7 +251,7 @@ type workload struct {
 // perform runs the workload and returns its record.
 func (l workload) perform(t *testing.T, r *rand.Rand, wrap func(vfs.Dir) vfs.Dir) (w *world) {
 	synctest.Test(t, func(*testing.T) {
-		w = &world{disk: crashfs.New(), keep: l.keep, r: r, wrap: wrap}
+		w = &world{disk: crashfs.New(), keep: l.keep, r: r, wrap: wrap, live: newHistory()}
 		l.run(w)
 	})
 	return w

@@ -44,7 +44,7 @@ func From(img *Image) *Disk {
 type Op struct {
 	Index int // operations before it, of all processes
 	Proc  *Proc
-	Kind  string // create open read write size sync close publish rename remove list modtime syncdir openlock lock
+	Kind  string // create open read write stat sync close publish rename remove size list modtime syncdir openlock lock
 	Name  string // of the file; the new name of a rename
 }
 
@@ -99,6 +99,13 @@ func (d *Disk) Replay(visit func(pos int, remark any, s *State) bool) {
 	}
 }
 
+// Position returns the length of the record so far.
+func (d *Disk) Position() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.log)
+}
+
 // Log returns the recorded operations up to position end as text.
 func (d *Disk) Log(end int) (lines []string) {
 	d.mu.Lock()
@@ -121,8 +128,11 @@ func (p *Proc) begin(kind, name string) Fault {
 	d.mu.Lock()
 	op := Op{Index: d.ops, Proc: p, Kind: kind, Name: name}
 	d.ops++
-	hook, dead := d.onOp, p.killed
+	hook, dead, closed := d.onOp, p.killed, p.closed && ofDir(kind)
 	d.mu.Unlock()
+	if closed {
+		return Fault{Err: &fs.PathError{Op: kind, Path: name, Err: fs.ErrClosed}}
+	}
 	var f Fault
 	if hook != nil && !dead {
 		f = hook(op)
@@ -137,4 +147,13 @@ func (p *Proc) begin(kind, name string) Fault {
 		f.Err = &fs.PathError{Op: kind, Path: name, Err: f.Err}
 	}
 	return f
+}
+
+// ofDir reports whether kind is an operation of vfs.Dir.
+func ofDir(kind string) bool {
+	switch kind {
+	case "read", "write", "stat", "sync", "close", "lock":
+		return false
+	}
+	return true
 }

@@ -17,6 +17,7 @@ var ErrKilled = errors.New("crashfs: the process was killed")
 type Proc struct {
 	disk   *Disk
 	killed bool
+	closed bool
 }
 
 var _ vfs.Dir = (*Proc)(nil)
@@ -171,7 +172,7 @@ func (p *Proc) Sync() error { return p.sync("syncdir", "", dirSynced, dirSyncFai
 
 func (p *Proc) sync(op, name string, good, bad kind, ino int) error {
 	f := p.begin(op, name)
-	if errors.Is(f.Err, ErrKilled) {
+	if errors.Is(f.Err, ErrKilled) || errors.Is(f.Err, fs.ErrClosed) {
 		return f.Err
 	}
 	p.disk.mu.Lock()
@@ -185,7 +186,12 @@ func (p *Proc) sync(op, name string, good, bad kind, ino int) error {
 }
 
 // Close implements vfs.Dir.
-func (p *Proc) Close() error { return nil }
+func (p *Proc) Close() error {
+	p.disk.mu.Lock()
+	defer p.disk.mu.Unlock()
+	p.closed = true
+	return nil
+}
 
 type file struct {
 	p    *Proc
@@ -225,7 +231,7 @@ func (f *file) ReadAt(b []byte, off int64) (n int, err error) {
 }
 
 func (f *file) Size() (size int64, err error) {
-	err = f.p.look("size", f.name, func(s *State) error {
+	err = f.p.look("stat", f.name, func(s *State) error {
 		size = int64(len(s.inodes[f.ino].cur))
 		return nil
 	})

@@ -32,6 +32,11 @@ func workloads() (list []workload) {
 			workload{fmt.Sprintf("first saves of two processes, one paused at operation %d", n), 1, firstTogether(n)},
 		)
 	}
+	for n := range 9 {
+		for m := range 9 {
+			list = append(list, workload{fmt.Sprintf("saves of two processes, paused at operations %d and %d", n, m), 2, crossed(n, m)})
+		}
+	}
 	for n := range 24 {
 		list = append(list, workload{fmt.Sprintf("process killed at operation %d", n), 2, killed(n)})
 	}
@@ -205,6 +210,19 @@ func takenOver(n int) func(w *world) {
 		})
 		a.kill()
 		b.Close()
+	}
+}
+
+// crossed lets two processes save at the same time, both of them slow.
+func crossed(n, m int) func(w *world) {
+	return func(w *world) {
+		a, b := w.open(), w.open()
+		a.save("x", 10)
+		b.save("y", 10)
+		a.Fence(ctx, "x") // reads what b saved
+		w.cross(a, n, func() { a.save("x", 10) }, b, m, func() { b.save("y", 600) })
+		a.kill()
+		b.kill()
 	}
 }
 

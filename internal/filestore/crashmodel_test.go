@@ -76,6 +76,7 @@ type history struct {
 	leases   map[string][]*leaseAttempt
 	together [][]*attempt // saves of one commit
 	rotten   uint64       // version that does not verify, 0 for none
+	wrong    error        // an answer that should not have been given
 }
 
 func newHistory() *history {
@@ -117,6 +118,20 @@ func (h *history) apply(m mark) {
 		return
 	}
 	a.ended, a.acked = h.now, m.err == nil
+	if a.acked && a.kind != "delete" && h.wrong == nil {
+		h.wrong = h.superseded(a)
+	}
+}
+
+// superseded demands that a, which was accepted, was not to be refused because
+// of what had been accepted before it began.
+func (h *history) superseded(a *attempt) error {
+	for _, b := range h.attempts[a.id] {
+		if b.acked && b.before(a) && (b.epoch > a.epoch || a.kind == "save" && b.version >= a.version) {
+			return fmt.Errorf("BACKWARDS: %s was accepted after %s", a, b)
+		}
+	}
+	return nil
 }
 
 // An observation is what a store says of one component.

@@ -51,8 +51,9 @@ func (x *explorer) trace(disk *crashfs.Disk, h *history, most, depth int) {
 	seen := map[uint64]bool{}
 	disk.Replay(func(pos int, remark any, s *crashfs.State) bool {
 		if m, ok := remark.(mark); ok {
-			if h.apply(m); !m.end {
-				return true
+			h.apply(m)
+			if x.failed = h.wrong; x.failed != nil || !m.end {
+				return x.failed == nil
 			}
 		} else if x.sparse {
 			return true

@@ -217,28 +217,46 @@ func (p *proc) together(size int, ids ...string) {
 
 // during runs other when process p is about to begin its n-th operation within
 // fn, as another process would that is fast while this one is slow.
-func (p *proc) during(n int, other, fn func()) {
-	done := make(chan struct{})
-	left := n
-	p.w.disk.OnOp(func(op crashfs.Op) crashfs.Fault {
-		if op.Proc != p.p {
-			return crashfs.Fault{}
-		}
-		if left--; left != -1 {
-			return crashfs.Fault{}
-		}
-		go func() { defer close(done); other() }()
+func (p *proc) during(n int, other, fn func()) { p.w.cross(p, n, fn, p, -1, other) }
+
+// cross runs first in process p and, when that is about to begin its n-th
+// operation, second in process q, which stops before its own m-th operation until
+// first is over. Whoever is waited for by the other goes on after a while.
+func (w *world) cross(p *proc, n int, first func(), q *proc, m int, second func()) {
+	stopped, over, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	wait := func(a, b <-chan struct{}) {
 		select {
-		case <-done:
-		case <-time.After(time.Second): // it waits for this process
+		case <-a:
+		case <-b:
+		case <-time.After(time.Second):
+		}
+	}
+	left := map[*crashfs.Proc]int{p.p: n}
+	w.disk.OnOp(func(op crashfs.Op) crashfs.Fault {
+		w.mu.Lock()
+		now, counted := left[op.Proc]
+		left[op.Proc]--
+		if counted && now == 0 && op.Proc == p.p && q != p {
+			left[q.p] = m
+		}
+		w.mu.Unlock()
+		switch {
+		case !counted || now != 0:
+		case op.Proc == p.p:
+			go func() { defer close(done); second() }()
+			wait(stopped, done)
+		default:
+			close(stopped)
+			wait(over, nil)
 		}
 		return crashfs.Fault{}
 	})
-	fn()
-	if left < 0 {
+	first()
+	close(over)
+	if left[p.p] < 0 {
 		<-done
 	}
-	p.w.disk.OnOp(nil)
+	w.disk.OnOp(nil)
 }
 
 // A workload is what processes do on one disk. It runs in a synctest bubble.

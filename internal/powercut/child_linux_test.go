@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -175,4 +177,29 @@ func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	_ = p.cmd.Wait()
 	_ = p.stdin.Close()
+}
+
+// freeze stops the child between two instructions, as a power cut does: it does
+// not live to see its file system gone, and acknowledges nothing afterwards. A
+// thread that is deep in the kernel stops when it comes out of it.
+func (p *process) freeze() {
+	p.t.Helper()
+	p.signal(syscall.SIGSTOP)
+	for !p.frozen() {
+		runtime.Gosched()
+	}
+}
+
+func (p *process) frozen() bool {
+	p.t.Helper()
+	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+	require.NoError(p.t, err)
+	for _, path := range stats {
+		text, _ := os.ReadFile(path) // a thread may have ended
+		_, rest, _ := bytes.Cut(text, []byte(") "))
+		if len(rest) > 0 && !bytes.ContainsRune([]byte("TtDZX"), rune(rest[0])) {
+			return false
+		}
+	}
+	return true
 }

@@ -55,6 +55,7 @@ type stored struct {
 	digest   [sha256.Size]byte // of its data, where the change count does not tell all
 	bytes    int
 	anywhere bool // some snapshot is stored and has not vanished
+	short    bool // it is stored, but not as durably as configured
 }
 
 // flight is one save that any number of callers wait for.
@@ -268,7 +269,7 @@ func (m *member) refresh(ctx context.Context, last stored) (done outcome, vanish
 	case err != nil:
 		return outcome{"skip", last}, false, err
 	}
-	last.anywhere = true
+	last.anywhere, last.short = true, false
 	return outcome{"skip", last}, false, nil
 }
 
@@ -285,8 +286,8 @@ func (m *member) write(ctx context.Context, next stored, state *Snapshot) (outco
 		s := *state
 		s.Epoch, s.Version, s.WriteID, s.SavedAt = next.epoch, next.tried, rand.Text(), time.Now()
 		err = m.c.adapter.SaveState(ctx, m.name, &s)
-		if err == nil {
-			next.attempt, next.version, next.anywhere = s.WriteID, s.Version, true
+		if stored := errors.Is(err, ErrNotDurable); err == nil || stored {
+			next.attempt, next.version, next.anywhere, next.short = s.WriteID, s.Version, true, stored
 			break
 		}
 		if m.c.owner == nil || !errors.Is(err, ErrConflict) {
@@ -319,11 +320,16 @@ func (m *member) settle(done outcome, err error) {
 		m.status.Skips++
 	default:
 		m.status.Saves++
+	}
+	if err == nil && (done.op == "save" || before.short) {
 		m.status.Version, m.status.SavedAt, m.status.Bytes = done.version, now, done.bytes
 	}
 	m.unsaved = err != nil && done.op == "save"
 	if err == nil {
-		m.stored, m.good, m.backoff = done.stored, now, 0
+		m.good, m.backoff = now, 0
+	}
+	if err == nil || errors.Is(err, ErrNotDurable) { // then the next attempt asks for a confirmation only
+		m.stored = done.stored
 	}
 	if refused := m.refused(err); refused {
 		m.gate = err
@@ -413,6 +419,9 @@ func (m *member) codec() string {
 // changed reports that the component has a state that is not stored, as far as
 // can be told without asking it. The caller holds m.mu.
 func (m *member) changed() bool {
+	if m.stored.short {
+		return true
+	}
 	if m.tracked == nil {
 		return !m.stored.anywhere || m.unsaved
 	}

@@ -66,6 +66,8 @@ func (m *member) reconcileSpill(ctx context.Context) error {
 	switch {
 	case err == nil:
 		m.c.log.Info("durable: spilled state was written back", "component", m.id, "version", s.Version)
+	case errors.Is(err, ErrNotDurable):
+		return nil // it is in both, and stays in both until it is as durable as configured
 	case errors.Is(err, ErrFenced), errors.Is(err, ErrConflict):
 		if err := m.setAside(ctx, spill, s); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -247,37 +248,73 @@ func envNumber(t *testing.T, name string, normal uint64) uint64 {
 
 // crashStates is the number of states to try.
 func crashStates(t *testing.T) int {
-	normal := uint64(60_000)
+	normal := uint64(50_000)
 	if testing.Short() {
 		normal = 6_000
 	}
 	return int(envNumber(t, "DURABLE_CRASH_STATES", normal))
 }
 
+// A tally sums up what several explorers did.
+type tally struct {
+	states, nested, fixed, workloads int
+}
+
+// crashParts is the number of parallel parts of a run, the same on every machine
+// so that a seed leads to the same states.
+const crashParts = 4
+
 func TestCrash_simulated_power_cuts(t *testing.T) {
 	seed, want := crashSeed(t), crashStates(t)
-	r := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d", seed)
+	// Almost nothing stays in use, and the collector would run all the time.
+	defer debug.SetGCPercent(debug.SetGCPercent(1000))
 	start := time.Now()
-	states, nested, fixed := 0, 0, 0
+	var parts [crashParts]tally
+	t.Run("all", func(t *testing.T) {
+		for i := range parts {
+			t.Run(fmt.Sprint("part", i), func(t *testing.T) {
+				t.Parallel()
+				cutPower(t, &parts[i], i, rand.New(rand.NewPCG(seed, uint64(i))), want/crashParts)
+			})
+		}
+	})
+	var sum tally
+	for _, p := range parts {
+		sum.states += p.states
+		sum.nested += p.nested
+		sum.fixed += p.fixed
+		sum.workloads += p.workloads
+	}
+	if t.Failed() {
+		t.Fatalf("seed %d", seed)
+	}
+	t.Logf("%d simulated crash states of %d workloads (%d of fixed ones, %d during a recovery) in %.1fs; 0 lost, 0 torn, 0 mixed; seed %d",
+		sum.states, sum.workloads, sum.fixed, sum.nested, time.Since(start).Seconds(), seed)
+}
+
+// cutPower tries the states of its share of the fixed workloads, and of random
+// ones until it has tried want.
+func cutPower(t *testing.T, sum *tally, part int, r *rand.Rand, want int) {
 	try := func(l workload, most int) {
 		x := explorer{r: r, keep: l.keep, deeper: 48}
 		x.explore(l.perform(t, r, nil), most)
-		states += x.states
-		nested += x.nested
-		require.NoError(t, x.failed, "%s, keep %d, seed %d", l.name, l.keep, seed)
+		sum.workloads++
+		sum.states += x.states
+		sum.nested += x.nested
+		require.NoError(t, x.failed, "%s, keep %d, workload %d", l.name, l.keep, sum.workloads)
 	}
 	most := 1 << 12
 	if testing.Short() {
 		most = 16
 	}
-	for _, l := range workloads() {
-		try(l, most)
+	for i, l := range workloads() {
+		if i%crashParts == part {
+			try(l, most)
+		}
 	}
-	fixed = states
-	for states < want {
+	sum.fixed = sum.states
+	for sum.states < want {
 		try(random(r, 8+r.IntN(24)), 12)
 	}
-	t.Logf("%d simulated crash states (%d of fixed workloads, %d of all during a recovery) in %.1fs; 0 lost, 0 torn, 0 mixed; seed %d",
-		states, fixed, nested, time.Since(start).Seconds(), seed)
 }

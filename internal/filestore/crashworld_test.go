@@ -253,7 +253,10 @@ func (w *world) cross(p *proc, n int, first func(), q *proc, m int, second func(
 	})
 	first()
 	close(over)
-	if left[p.p] < 0 {
+	w.mu.Lock()
+	began := left[p.p] < 0 // second was begun
+	w.mu.Unlock()
+	if began {
 		<-done
 	}
 	w.disk.OnOp(nil)

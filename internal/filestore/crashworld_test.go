@@ -223,7 +223,8 @@ func (p *proc) during(n int, other, fn func()) { p.w.cross(p, n, fn, p, -1, othe
 // operation, second in process q, which stops before its own m-th operation until
 // first is over. Whoever is waited for by the other goes on after a while.
 func (w *world) cross(p *proc, n int, first func(), q *proc, m int, second func()) {
-	stopped, over, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	started, stopped := make(chan struct{}), make(chan struct{})
+	over, done := make(chan struct{}), make(chan struct{})
 	wait := func(a, b <-chan struct{}) {
 		select {
 		case <-a:
@@ -243,6 +244,7 @@ func (w *world) cross(p *proc, n int, first func(), q *proc, m int, second func(
 		switch {
 		case !counted || now != 0:
 		case op.Proc == p.p:
+			close(started)
 			go func() { defer close(done); second() }()
 			wait(stopped, done)
 		default:
@@ -253,11 +255,10 @@ func (w *world) cross(p *proc, n int, first func(), q *proc, m int, second func(
 	})
 	first()
 	close(over)
-	w.mu.Lock()
-	began := left[p.p] < 0 // second was begun
-	w.mu.Unlock()
-	if began {
+	select {
+	case <-started:
 		<-done
+	default: // it had fewer operations
 	}
 	w.disk.OnOp(nil)
 }

@@ -6,7 +6,8 @@
 // number after the last one by a rename that replaces nothing: the sequence is
 // the compare-and-set between processes, without a lock. Whoever finds the
 // number taken reads what was committed there, judges its own saves again and
-// tries the next.
+// tries the next. A commit is published only when all before it are durable, so
+// that a crash leaves a prefix of the sequence.
 //
 //	FORMAT             what the directory is
 //	LOCK               shared by all that write, exclusive to delete

@@ -76,7 +76,8 @@ func newState(img *Image) *State {
 	files := make([]inode, len(img.names))
 	for i, name := range img.names {
 		n := &files[i]
-		n.cur, n.base, n.key = img.data[i], img.data[i], img.keys[i]
+		b := img.data[i]
+		n.cur, n.base, n.key = b[:len(b):len(b)], b, img.keys[i]
 		s.inodes = append(s.inodes, n)
 		s.names[name] = n
 	}

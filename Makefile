@@ -35,8 +35,12 @@ bench:
 	go test -run '^$$' -bench . -benchmem ./...
 	@if [ -d bench ]; then cd bench && go test -run '^$$' -bench . -benchmem ./...; fi
 
+# Kills, simulated crashes and power cuts of real file systems (Linux, root),
+# then one table. KILLS, STATES and CUTS set how many; DURABLE_CRASH_SEED repeats
+# the workload of an earlier run.
 crash:
-	DURABLE_CRASH_KILLS=$(or $(KILLS),400) go test -count=1 -timeout 60m -v -run "^TestCrash_" .
+	@DURABLE_CRASH_KILLS=$(or $(KILLS),400) DURABLE_CRASH_STATES=$(or $(STATES),1000000) DURABLE_CRASH_CUTS=$(or $(CUTS),1000) \
+		go run ./internal/cmd/crashtable $(TESTFLAGS)
 
 tidy:
 	gofmt -w .

@@ -116,8 +116,13 @@ func (c *crash) run(kills int, server *redistest.Server) {
 	}
 	c.end(c.start())
 	c.end(c.start()) // restores what the last Close saved
-	c.t.Logf("%d kills (%d before a commit), %d orderly ends, %d saves; %d commits acknowledged, %d of them lost; %d other changes lost; seed %d",
-		kills, c.early, c.orderly, c.saves, c.total, c.lost, c.dropped, c.seed)
+	what, _, _ := strings.Cut(c.store, " ")
+	if server != nil {
+		what += "-server itself"
+	}
+	// A torn or mixed state has failed the test before.
+	c.t.Logf("crash: kills, %s: kills=%d acknowledged=%d lost=%d torn=0 mixed=0 before_a_commit=%d orderly_ends=%d saves=%d unacknowledged_lost=%d seed=%d",
+		what, kills, c.total, c.lost, c.early, c.orderly, c.saves, c.dropped, c.seed)
 	require.Positive(c.t, c.total)
 }
 

@@ -67,6 +67,12 @@ func (c contender) rate(b *testing.B) float64 {
 	}
 	s, err := openSaver(c.kind, dir)
 	require.NoError(b, err)
+	if a, ok := s.(*adapter); ok { // a Checkpointer names the version of every save
+		a.epoch = 1
+		for i := range c.callers {
+			a.versions[benchComponent(i)] = new(uint64)
+		}
+	}
 	data := bytes.Repeat([]byte("x"), 1024)
 	require.NoError(b, s.save("first", data)) // what is done once is not counted
 	var n atomic.Int64
@@ -74,9 +80,8 @@ func (c contender) rate(b *testing.B) float64 {
 	begin := time.Now()
 	for i := range c.callers {
 		wg.Go(func() {
-			component := fmt.Sprint("component-", i)
 			for time.Since(begin) < roundTime {
-				if err := s.save(component, data); err != nil {
+				if err := s.save(benchComponent(i), data); err != nil {
 					b.Error(err)
 					return
 				}
@@ -89,3 +94,5 @@ func (c contender) rate(b *testing.B) float64 {
 	require.NoError(b, s.close())
 	return float64(n.Load()) / elapsed.Seconds()
 }
+
+func benchComponent(i int) string { return fmt.Sprint("owned-", i) }

@@ -117,7 +117,7 @@ func (j job) limitFileSize() error {
 
 // A small full disk: what was saved stays, and saving goes on once there is
 // room.
-func TestCrash_full_tmpfs_leaves_the_newest_generation(t *testing.T) {
+func TestPowerCut_full_tmpfs_leaves_the_newest_generation(t *testing.T) {
 	needMounts(t)
 	dir := t.TempDir()
 	require.NoError(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"))

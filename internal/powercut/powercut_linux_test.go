@@ -37,9 +37,10 @@ func TestPowerCut_shows_when_the_directory_is_not_synced(t *testing.T) {
 	for _, fs := range []fileSystem{ext4, xfs} {
 		t.Run(fs.String(), func(t *testing.T) {
 			r := newTrial(t, fs, "by hand without directory fsync")
-			r.run(number(t, "DURABLE_CRASH_CUTS", 5, 10))
-			r.summary("power cuts, " + fs.String() + ", temp + fsync + rename without directory fsync (must lose)")
-			require.Positive(t, r.lost, "%d changes were acknowledged before they were durable, and none is missing", r.acked)
+			r.run(max(5, number(t, "DURABLE_CRASH_CUTS", 50, 100)/10))
+			r.t.Logf("crash: power cuts, %s, without directory fsync: cuts=%d acknowledged=%d expected_losses=%d seed=%d",
+				fs, r.cuts, r.acked, r.lost+r.resurrected, r.plan.seed)
+			require.Positive(t, r.lost+r.resurrected, "%d changes were acknowledged before they were durable, and none is missing", r.acked)
 		})
 	}
 }

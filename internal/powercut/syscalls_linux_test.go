@@ -14,7 +14,7 @@ import (
 
 // The order of the system calls of a save, seen from outside the process: the
 // acknowledgement is written only after the sync of the directory has returned.
-func TestCrash_order_of_system_calls_of_a_save(t *testing.T) {
+func TestOrder_of_system_calls_of_a_save(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
 	calls := traced(t, dir)
 	acks := acknowledgements(calls)
@@ -51,7 +51,7 @@ func TestCrash_order_of_system_calls_of_a_save(t *testing.T) {
 }
 
 // The check must be able to fail.
-func TestCrash_order_of_system_calls_is_found_out_when_wrong(t *testing.T) {
+func TestOrder_of_system_calls_is_found_out_when_wrong(t *testing.T) {
 	trace := `1 fsync(3</s/.t-A>) = 0
 1 renameat2(4</s>, ".t-A", 4</s>, "c-1", RENAME_NOREPLACE) = 0
 1 fsync(4</s> <unfinished ...>

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 )
@@ -19,6 +20,7 @@ var suites = []suite{
 	{"miniredis", regexp.MustCompile(`^TestConformance_miniredis$`), false},
 	{"redis-server", regexp.MustCompile(`^TestConformance_redis_server$`), true},
 	{"crash", regexp.MustCompile(`^TestCrash_`), true},
+	{"power-cut", regexp.MustCompile(`^TestPowerCut_`), os.Getenv("DURABLE_NO_MOUNTS") == ""},
 }
 
 // finish prints the suites and the count, and reports whether all is well.

@@ -103,6 +103,7 @@ type process struct {
 	fenced bool   // it was told that it is superseded
 	closed string // how Close ended
 	ended  bool
+	killed bool
 }
 
 func newHandover(t *testing.T, store, mutant string, server *redistest.Server) *handover {
@@ -289,6 +290,7 @@ func (h *handover) start(holder, kind string) *process {
 
 func (h *handover) signal(p *process, s syscall.Signal) {
 	if !p.ended {
+		p.killed = p.killed || s == syscall.SIGKILL
 		_ = p.cmd.Process.Signal(s) // it may have ended meanwhile
 	}
 }
@@ -338,6 +340,9 @@ func (h *handover) take(e event) {
 	h.t.Helper()
 	if e.end {
 		e.p.ended = true
+		if e.p.closed == "" && !e.p.killed {
+			require.FailNow(h.t, "a process ended by itself", "%d: %s", e.p.number, e.p.stderr)
+		}
 		return
 	}
 	word, rest, _ := strings.Cut(strings.TrimSpace(e.line), " ")

@@ -3,7 +3,7 @@ FUZZTIME    ?= 20s
 TESTFLAGS   ?=
 REPORT      := go run ./internal/cmd/testreport
 
-.PHONY: all test race lint cover fuzz bench crash tidy
+.PHONY: all test race lint cover fuzz bench crash handover tidy
 
 all: lint test
 
@@ -37,6 +37,9 @@ bench:
 
 crash:
 	DURABLE_CRASH_KILLS=$(or $(KILLS),400) go test -count=1 -timeout 60m -v -run "^TestCrash_" .
+
+handover:
+	DURABLE_HANDOVERS=$(or $(HANDOVERS),200) go test -count=1 -timeout 60m -v -run "^TestHandover_" .
 
 tidy:
 	gofmt -w .

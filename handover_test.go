@@ -298,7 +298,7 @@ func (h *handover) signal(p *process, s syscall.Signal) {
 // until takes events until enough is true.
 func (h *handover) until(enough func() bool) {
 	h.t.Helper()
-	patience := time.After(15*time.Second)
+	patience := time.After(crashPatience)
 	for !enough() {
 		select {
 		case e := <-h.events:

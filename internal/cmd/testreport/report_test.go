@@ -93,6 +93,7 @@ func TestConformance_file(t *testing.T) {
 }
 func TestConformance_redis_server(t *testing.T) { t.Skip("redis-server is not installed") }
 func TestCrash_one(t *testing.T) {}
+func TestHandover_one(t *testing.T) {}
 `
 
 func TestReport_says_which_suites_ran(t *testing.T) {
@@ -103,7 +104,8 @@ suite file          ran: 1 passed, 0 failed, 1 skipped
 suite miniredis     absent
 suite redis-server  SKIPPED: redis-server is not installed
 suite crash         ran: 1 passed, 0 failed, 0 skipped
-3 passed, 0 failed, 2 skipped
+suite handover      ran: 1 passed, 0 failed, 0 skipped
+4 passed, 0 failed, 2 skipped
 `)
 }
 
@@ -111,7 +113,7 @@ func TestReport_a_real_suite_that_did_not_run_is_a_failure_when_required(t *test
 	out, ok := goTest(t, true, map[string]string{"a_test.go": suiteTests})
 	require.False(t, ok)
 	require.Contains(t, out, "FAIL suite redis-server must run")
-	require.Equal(t, "3 passed, 1 failed, 2 skipped", lastLine(out))
+	require.Equal(t, "4 passed, 1 failed, 2 skipped", lastLine(out))
 
 	all := strings.ReplaceAll(suiteTests, `t.Skip("redis-server is not installed")`, "")
 	out, ok = goTest(t, true, map[string]string{"a_test.go": all})

@@ -19,6 +19,7 @@ var suites = []suite{
 	{"miniredis", regexp.MustCompile(`^TestConformance_miniredis$`), false},
 	{"redis-server", regexp.MustCompile(`^TestConformance_redis_server$`), true},
 	{"crash", regexp.MustCompile(`^TestCrash_`), true},
+	{"handover", regexp.MustCompile(`^TestHandover_`), true},
 }
 
 // finish prints the suites and the count, and reports whether all is well.

@@ -3,7 +3,7 @@ FUZZTIME    ?= 20s
 TESTFLAGS   ?=
 REPORT      := go run ./internal/cmd/testreport
 
-.PHONY: all test race lint cover fuzz bench crash tidy
+.PHONY: all test race lint cover fuzz bench crash handover tidy
 
 all: lint test
 
@@ -41,6 +41,9 @@ bench:
 crash:
 	@DURABLE_CRASH_KILLS=$(or $(KILLS),400) DURABLE_CRASH_STATES=$(or $(STATES),1000000) DURABLE_CRASH_CUTS=$(or $(CUTS),1000) \
 		go run ./internal/cmd/crashtable $(TESTFLAGS)
+
+handover:
+	DURABLE_HANDOVERS=$(or $(HANDOVERS),200) go test -count=1 -timeout 60m -v -run "^TestHandover_" .
 
 tidy:
 	gofmt -w .

@@ -21,11 +21,14 @@ import (
 const crashChildEnv = "DURABLE_CRASH_CHILD"
 
 func TestMain(m *testing.M) {
-	store := os.Getenv(crashChildEnv)
-	if store == "" {
+	child, spec := runCrashChild, os.Getenv(crashChildEnv)
+	if spec == "" {
+		child, spec = runHandoverChild, os.Getenv(handoverChildEnv)
+	}
+	if spec == "" {
 		os.Exit(m.Run())
 	}
-	if err := runCrashChild(store); err != nil {
+	if err := child(spec); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

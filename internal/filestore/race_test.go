@@ -151,6 +151,33 @@ func TestReaderFollowsAWriterThatDeletes(t *testing.T) {
 	require.EqualValues(t, 200, seen)
 }
 
+// A busy owner deletes what it has superseded while its successor opens the
+// directory and has not read it yet.
+func TestADirectoryIsOpenedHoweverOftenAFileVanishesMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, dir)
+	for v := uint64(1); v <= 25; v++ {
+		save(t, w, "c", 1, v, fmt.Sprint(v))
+	}
+	d, err := vfs.Open(dir)
+	require.NoError(t, err)
+	h := &hooked{Dir: d}
+	vanished := 0
+	h.on(func(op string) error {
+		if name, isOpen := strings.CutPrefix(op, "open c-"); isOpen && vanished < 20 {
+			vanished++
+			return d.Remove("c-" + name)
+		}
+		return nil
+	})
+	s, err := newStore(h)
+	require.NoError(t, err)
+	defer s.Close()
+	require.Equal(t, 20, vanished)
+	data, _, _ := loaded(t, s, "c")
+	require.Equal(t, "25", data)
+}
+
 func TestReadersTakeNoLockAndWriteNothing(t *testing.T) {
 	dir := t.TempDir()
 	r := open(t, dir)

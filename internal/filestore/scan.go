@@ -71,12 +71,17 @@ func (s *Store) apply(c *commit) {
 	s.litter.note(c)
 }
 
+// maxScans bounds how often a directory is listed that changes meanwhile. Each
+// time the commits before the one that had vanished are known already, so that a
+// busy owner's cleaning is soon outrun.
+const maxScans = 100
+
 // rescan lists the directory and reads the commits that it does not know. What
 // vanishes between the listing and the reading was superseded: it lists again.
 func (s *Store) rescan(ctx context.Context) error {
 	for try := 1; ; try++ {
 		err := s.scanOnce(ctx)
-		if try == 3 || !errors.Is(err, fs.ErrNotExist) {
+		if try == maxScans || ctx.Err() != nil || !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

@@ -20,7 +20,7 @@ var proofs = map[string][]string{
 	"P3 six different answers":                     {"TestP3_EveryAnswerOfAStoreIsAnOutcomeOfItsOwn", "what was never saved is ErrNotFound", "expired is ErrExpired and not absent", "lost is ErrLost and not absent"},
 	"P4 unread state is never overwritten":         {"TestP4_StateThatCouldNotBeReadIsNeverOverwritten", "TestARejectedStateIsKeptAndNotOverwritten"},
 	"P5 never backwards":                           {"a late repeat after a newer save is refused with ErrConflict", "TestLateCopiesOfASaveDoNothing", "TestALateCopyOfADeletionDoesNothing", "TestADeletedComponentStopsItsOwnerAndStaysDeleted"},
-	"P6 one owner":                                 {"TestP6_ASuccessorWaitsForTheLeaseAndStartsFromTheLastSave", "TestP6_APredecessorThatWasAsleepIsRefusedAndTold", "TestSleepingHolderIsFencedAfterItsLeaseExpired"},
+	"P6 one owner":                                 {"TestP6_ASuccessorWaitsForTheLeaseAndStartsFromTheLastSave", "TestP6_APredecessorThatWasAsleepIsRefusedAndTold", "TestSleepingHolderIsFencedAfterItsLeaseExpired", "TestHandover_file", "TestHandover_redis_server"},
 	"P7 corruption costs one generation, loudly":   {"TestP7_CorruptionCostsOneGenerationAndIsReported", "a generation that does not verify does not count towards retention", "TestWhatDoesNotVerifyDoesNotCountAndIsKept"},
 	"P8 an outage is not an accident":              {"TestP8_AnOutageIsNotAnAccident"},
 	"P9 Close keeps its deadline, tells the truth": {"TestP9_CloseKeepsItsDeadlineAndTellsTheTruth", "TestCloseErrorSaysHowOldTheLastGoodCheckpointIs"},
@@ -46,7 +46,7 @@ var proofs = map[string][]string{
 	"D15 the URL with its password is logged":            {"TestThePasswordIsInNoError", "TestErrorsOfBadURLsShowNothingOfThem"},
 	"D16 expansion eats secrets and injects YAML":        {"TestConfig_expands_values_once_and_leaves_other_dollars_alone", "TestConfig_text_from_the_environment_adds_no_yaml"},
 
-	"S1 old and new pod overlap":             {"TestP6_APredecessorThatWasAsleepIsRefusedAndTold"},
+	"S1 old and new pod overlap":             {"TestP6_APredecessorThatWasAsleepIsRefusedAndTold", "TestHandover_file", "TestHandover_redis_server"},
 	"S2 the store is not up at boot":         {"TestRestoreWaitsForAStoreThatIsNotUpYet", "TestP4_StateThatCouldNotBeReadIsNeverOverwritten"},
 	"S3 SIGTERM while the store is slow":     {"TestCloseTriesAgainWhileItsBudgetLasts", "TestCloseIsNotEndedByACancelledCaller"},
 	"S4 kill -9":                             {"TestCrash_file", "TestCrash_redis_server"},

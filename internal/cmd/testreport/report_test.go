@@ -94,6 +94,7 @@ func TestConformance_file(t *testing.T) {
 func TestConformance_redis_server(t *testing.T) { t.Skip("redis-server is not installed") }
 func TestCrash_one(t *testing.T) {}
 func TestPowerCut_one(t *testing.T) {}
+func TestHandover_one(t *testing.T) {}
 `
 
 func TestReport_says_which_suites_ran(t *testing.T) {
@@ -105,7 +106,8 @@ suite miniredis     absent
 suite redis-server  SKIPPED: redis-server is not installed
 suite crash         ran: 1 passed, 0 failed, 0 skipped
 suite power-cut     ran: 1 passed, 0 failed, 0 skipped
-4 passed, 0 failed, 2 skipped
+suite handover      ran: 1 passed, 0 failed, 0 skipped
+5 passed, 0 failed, 2 skipped
 `)
 }
 

@@ -112,7 +112,8 @@ func (e levelError) Error() string { return string(e) }
 // RedisError makes it an error that another try would not change.
 func (levelError) RedisError() {}
 
-// probe finds out once how the level fsync can be had, and refuses it where it cannot.
+// probe finds out once how the level fsync can be had, and refuses it where it
+// cannot. Each save is confirmed by its own server all the same.
 func (s *Store) probe(ctx context.Context, conn *redis.Conn) error {
 	if s.level.kind != fsync || s.level.always.Load() || s.level.waitaof.Load() {
 		return nil
@@ -127,6 +128,16 @@ func (s *Store) probe(ctx context.Context, conn *redis.Conn) error {
 	case !strings.Contains(err.Error(), "unknown command"):
 		return err
 	}
+	if err = syncsAlways(ctx, conn); err != nil {
+		return err
+	}
+	s.level.always.Store(true)
+	return nil
+}
+
+// syncsAlways returns nil if the server of conn has its writes on disk before it
+// answers them.
+func syncsAlways(ctx context.Context, conn *redis.Conn) error {
 	conf, err := conn.ConfigGet(ctx, "append*").Result()
 	switch {
 	case classifyNil(err) == unknown:
@@ -137,7 +148,6 @@ func (s *Store) probe(ctx context.Context, conn *redis.Conn) error {
 		return errLevel(fmt.Sprintf("fsync needs appendonly yes and appendfsync always on a server before 7.2, here they are %s and %s",
 			conf["appendonly"], conf["appendfsync"]))
 	}
-	s.level.always.Store(true)
 	return nil
 }
 
@@ -167,6 +177,10 @@ func (s *Store) confirm(ctx context.Context, conn *redis.Conn) error {
 			return confirmed(0, 1, "", err)
 		}
 		return confirmed(int(n[0]), 1, "disks", nil)
+	case s.level.always.Load(): // of the server that was asked first: this may be another one
+		if err := syncsAlways(ctx, conn); err != nil {
+			return fmt.Errorf("%w: %w", store.ErrNotDurable, err)
+		}
 	}
 	return nil
 }

@@ -59,8 +59,6 @@ func (s *Store) saved(id string, snap *store.Snapshot, a answer) error {
 		return store.Answer(f, store.ErrLost, "version %d is not stored", snap.Version)
 	case "FOREIGN":
 		return s.errForeign(id)
-	case "NOSTAGE":
-		return errors.New("the staged value vanished before it could be saved: the server is evicting keys, set maxmemory-policy noeviction")
 	}
 	return errAnswer(a)
 }

@@ -75,6 +75,9 @@ func New(client redis.UniversalClient, o Options) (*Store, error) {
 	if client == nil {
 		return nil, errors.New("a redis client is required, not nil")
 	}
+	if _, ok := client.(*redis.Ring); ok {
+		return nil, errors.New("a ring moves keys to other servers without their values: use redis.Client or redis.ClusterClient")
+	}
 	s, err := configure(o)
 	if err != nil {
 		return nil, err

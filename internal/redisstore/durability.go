@@ -151,6 +151,49 @@ func syncsAlways(ctx context.Context, conn *redis.Conn) error {
 	return nil
 }
 
+// openTime is how long Open looks for a server.
+const openTime = 2 * time.Second
+
+// Check asks the servers, if they can be reached at once, whether they know the
+// commands that the configured durability needs, and returns an error if not. A
+// server that cannot be reached is judged by the first save.
+func (s *Store) Check(ctx context.Context) error {
+	if s.level.kind == memory {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTime)
+	defer cancel()
+	one := func(ctx context.Context, c *redis.Client) error {
+		conn := c.Conn()
+		defer conn.Close()
+		return s.able(ctx, conn)
+	}
+	var err error
+	switch c := s.client.(type) {
+	case *redis.Client:
+		err = one(ctx, c)
+	case *redis.ClusterClient:
+		err = c.ForEachMaster(ctx, one)
+	}
+	var lacks levelError
+	if errors.As(err, &lacks) {
+		return lacks
+	}
+	return nil
+}
+
+// able returns a levelError if the server of conn does not know the level.
+func (s *Store) able(ctx context.Context, conn *redis.Conn) error {
+	if s.level.kind == fsync {
+		return s.probe(ctx, conn)
+	}
+	err := conn.Do(ctx, "WAIT", 0, 1).Err()
+	if err != nil && (hasCode(err, "NOPERM") || strings.Contains(err.Error(), "unknown command")) {
+		return errLevel("replicated needs the command WAIT, which the server does not know or the user may not use")
+	}
+	return nil
+}
+
 func classifyNil(err error) outcome {
 	if err == nil {
 		return refused

@@ -23,7 +23,12 @@ func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error
 	ctx, cancel := bound(ctx, saveTime, len(value))
 	defer cancel()
 	build := s.saveJob(s.keys(id), snap.Attempt(), value)
+	mark := s.acked.mark(id)
 	a, err := s.judged(ctx, id, new(doubt), build)
+	if a.code() == "OK" {
+		found := fenceOf(a).Version
+		s.acked.saw(id, mark, found, max(found, snap.Version))
+	}
 	if err != nil {
 		return err
 	}

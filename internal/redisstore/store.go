@@ -64,6 +64,7 @@ type Store struct {
 	maxBytes int64
 	level    level
 
+	acked         acked
 	writes, reads *batcher
 	typical       atomic.Int64    // size of a state as read lately, for batching
 	ctx           context.Context // ends with Close

@@ -3,7 +3,7 @@ FUZZTIME    ?= 20s
 TESTFLAGS   ?=
 REPORT      := go run ./internal/cmd/testreport
 
-.PHONY: all test race lint cover fuzz bench crash tidy
+.PHONY: all test race lint cover fuzz bench crash faults tidy
 
 all: lint test
 
@@ -37,6 +37,10 @@ bench:
 
 crash:
 	DURABLE_CRASH_KILLS=$(or $(KILLS),400) go test -count=1 -timeout 60m -v -run "^TestCrash_" .
+
+# Redis under every fault we know, and a minute of random ones: ends with a table.
+faults:
+	cd internal/redisstore && DURABLE_FAULTS=1 go test -count=1 -timeout 20m .
 
 tidy:
 	gofmt -w .

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
@@ -13,6 +14,9 @@ const inline = 64 << 10
 
 // Save implements store.Store.
 func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error {
+	if int64(len(snap.Data)) > s.maxBytes { // no load would accept it
+		return fmt.Errorf("%w: %d bytes, the limit is %d", store.ErrTooLarge, len(snap.Data), s.maxBytes)
+	}
 	var value []byte
 	if snap.Data != nil {
 		var err error

@@ -3,7 +3,7 @@ FUZZTIME    ?= 20s
 TESTFLAGS   ?=
 REPORT      := go run ./internal/cmd/testreport
 
-.PHONY: all test race lint cover fuzz bench crash handover tidy
+.PHONY: all test race lint cover fuzz bench crash handover faults tidy
 
 all: lint test
 
@@ -44,6 +44,10 @@ crash:
 
 handover:
 	DURABLE_HANDOVERS=$(or $(HANDOVERS),200) go test -count=1 -timeout 60m -v -run "^TestHandover_" .
+
+# Redis under every fault we know, and a minute of random ones: ends with a table.
+faults:
+	cd internal/redisstore && DURABLE_FAULTS=1 go test -count=1 -timeout 20m .
 
 tidy:
 	gofmt -w .

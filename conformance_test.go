@@ -91,7 +91,13 @@ func conformRedis(t *testing.T, behind redis.UniversalClient, url string) {
 		Reopen: func(t *testing.T, _ durable.StateAdapter) durable.StateAdapter { return open(t) },
 		Expire: func(t *testing.T, _ durable.StateAdapter, id string) { redistest.Expire(t, behind, key(id)) },
 		Wipe: func(t *testing.T, _ durable.StateAdapter, id string) {
-			gens, err := behind.Keys(ctx, "{"+key(id)+"}:g:*").Result()
+			node := redis.Cmdable(behind)
+			if c, ok := behind.(*redis.ClusterClient); ok {
+				m, err := c.MasterForKey(ctx, key(id))
+				require.NoError(t, err)
+				node = m
+			}
+			gens, err := node.Keys(ctx, "{"+key(id)+"}:g:*").Result()
 			require.NoError(t, err)
 			require.NoError(t, behind.Del(ctx, append(gens, key(id))...).Err())
 		},
@@ -101,4 +107,14 @@ func conformRedis(t *testing.T, behind redis.UniversalClient, url string) {
 			require.NoError(t, behind.SetRange(ctx, key(id), n-1, "\x00").Err())
 		},
 	})
+}
+
+func TestConformance_sentinel(t *testing.T) {
+	g := redistest.StartSentinel(t, 1)
+	conformRedis(t, g.Client(t), g.URL())
+}
+
+func TestConformance_cluster(t *testing.T) {
+	c := redistest.StartCluster(t, 3, false)
+	conformRedis(t, c.Client(t), c.URL())
 }

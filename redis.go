@@ -32,7 +32,10 @@ import (
 //	on >password resetchannels -@all +ping +select +role +eval +evalsha +get +getrange +strlen
 //	  +exists +set +rename +del +pexpireat +persist +pttl +hset +hmget +time +scan +wait +waitaof
 //	  ~autocoder:state:* ~{autocoder:state:*
-type RedisAdapter struct{ base }
+type RedisAdapter struct {
+	base
+	redis *redisstore.Store
+}
 
 // RedisOptions are the settings of a RedisAdapter. Zero fields mean the defaults
 // named here.
@@ -60,7 +63,9 @@ func NewRedisAdapter(client redis.UniversalClient, opts *RedisOptions) (*RedisAd
 }
 
 // OpenRedisAdapter returns an adapter with a client of its own. The server need
-// not be up: nothing is sent before the first use. The URL is one of
+// not be up: with Durability "memory" nothing is sent before the first use. Other
+// levels are refused at once where a server that can be reached within two
+// seconds cannot give them. The URL is one of
 //
 //	redis://user:password@host:6379/0    rediss:// is the same over TLS 1.2 or newer
 //	unix://user:password@/path/to/socket?db=0
@@ -77,14 +82,48 @@ func OpenRedisAdapter(ctx context.Context, url string, opts *RedisOptions) (*Red
 		return newRedisAdapter(nil, err)
 	}
 	s, err := redisstore.Open(url, opts.store())
+	if err == nil {
+		if err = s.Check(ctx); err != nil {
+			_ = s.Close()
+		}
+	}
 	return newRedisAdapter(s, err)
+}
+
+// A Finding is one thing that an audit has to say about a server, a client or a
+// setting.
+type Finding struct {
+	ID       string // names the kind, for alarms: "persistence", "eviction", "replicas", ...
+	Severity string // "error", "warning" or "info", and "unknown" for a check that could not be made
+	Server   string // its address in a cluster; empty otherwise
+	Evidence string // what was seen
+	Remedy   string // what to do
+}
+
+// Audit looks at the servers and at the adapter's client and settings, and says
+// what endangers state: a replica instead of a primary, persistence that is off
+// or fails, an eviction policy, memory that runs out, replicas that the
+// configured durability lacks, dangerous options of a client, saves that a
+// failover lost. It changes nothing and needs +info to be of much use; what
+// cannot be asked is a finding of severity "unknown", and a server that cannot be
+// reached is a finding too. The error is that of ctx, or ErrClosed.
+func (a *RedisAdapter) Audit(ctx context.Context) ([]Finding, error) {
+	found, err := a.redis.Audit(ctx)
+	if err != nil {
+		return nil, a.fail("audit", "", err)
+	}
+	list := make([]Finding, len(found))
+	for i, f := range found {
+		list[i] = Finding(f)
+	}
+	return list, nil
 }
 
 func newRedisAdapter(s *redisstore.Store, err error) (*RedisAdapter, error) {
 	if err != nil {
 		return nil, &Error{Op: "open", Adapter: "redis", Err: err}
 	}
-	return &RedisAdapter{base{name: "redis", store: s, maxBytes: s.MaxBytes()}}, nil
+	return &RedisAdapter{base{name: "redis", store: s, maxBytes: s.MaxBytes()}, s}, nil
 }
 
 func (o *RedisOptions) store() redisstore.Options {

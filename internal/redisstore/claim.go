@@ -12,11 +12,14 @@ import (
 func (s *Store) Fence(ctx context.Context, id string) (store.Fence, error) {
 	ctx, cancel := bound(ctx, loadTime, 0)
 	defer cancel()
+	mark := s.acked.mark(id)
 	v, err := s.view(ctx, s.keys(id), envelope.MaxHeaderLen)
 	if err != nil {
 		return store.Fence{}, err
 	}
-	return v.effective(id), nil
+	f := v.effective(id)
+	s.acked.saw(id, mark, f.Version, f.Version)
+	return f, nil
 }
 
 // Claim implements store.Store.

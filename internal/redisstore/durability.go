@@ -112,7 +112,8 @@ func (e levelError) Error() string { return string(e) }
 // RedisError makes it an error that another try would not change.
 func (levelError) RedisError() {}
 
-// probe finds out once how the level fsync can be had, and refuses it where it cannot.
+// probe finds out once how the level fsync can be had, and refuses it where it
+// cannot. Each save is confirmed by its own server all the same.
 func (s *Store) probe(ctx context.Context, conn *redis.Conn) error {
 	if s.level.kind != fsync || s.level.always.Load() || s.level.waitaof.Load() {
 		return nil
@@ -127,6 +128,16 @@ func (s *Store) probe(ctx context.Context, conn *redis.Conn) error {
 	case !strings.Contains(err.Error(), "unknown command"):
 		return err
 	}
+	if err = syncsAlways(ctx, conn); err != nil {
+		return err
+	}
+	s.level.always.Store(true)
+	return nil
+}
+
+// syncsAlways returns nil if the server of conn has its writes on disk before it
+// answers them.
+func syncsAlways(ctx context.Context, conn *redis.Conn) error {
 	conf, err := conn.ConfigGet(ctx, "append*").Result()
 	switch {
 	case classifyNil(err) == unknown:
@@ -137,7 +148,49 @@ func (s *Store) probe(ctx context.Context, conn *redis.Conn) error {
 		return errLevel(fmt.Sprintf("fsync needs appendonly yes and appendfsync always on a server before 7.2, here they are %s and %s",
 			conf["appendonly"], conf["appendfsync"]))
 	}
-	s.level.always.Store(true)
+	return nil
+}
+
+// openTime is how long Open looks for a server.
+const openTime = 2 * time.Second
+
+// Check asks the servers, if they can be reached at once, whether they know the
+// commands that the configured durability needs, and returns an error if not. A
+// server that cannot be reached is judged by the first save.
+func (s *Store) Check(ctx context.Context) error {
+	if s.level.kind == memory {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTime)
+	defer cancel()
+	one := func(ctx context.Context, c *redis.Client) error {
+		conn := c.Conn()
+		defer conn.Close()
+		return s.able(ctx, conn)
+	}
+	var err error
+	switch c := s.client.(type) {
+	case *redis.Client:
+		err = one(ctx, c)
+	case *redis.ClusterClient:
+		err = c.ForEachMaster(ctx, one)
+	}
+	var lacks levelError
+	if errors.As(err, &lacks) {
+		return lacks
+	}
+	return nil
+}
+
+// able returns a levelError if the server of conn does not know the level.
+func (s *Store) able(ctx context.Context, conn *redis.Conn) error {
+	if s.level.kind == fsync {
+		return s.probe(ctx, conn)
+	}
+	err := conn.Do(ctx, "WAIT", 0, 1).Err()
+	if err != nil && (hasCode(err, "NOPERM") || strings.Contains(err.Error(), "unknown command")) {
+		return errLevel("replicated needs the command WAIT, which the server does not know or the user may not use")
+	}
 	return nil
 }
 
@@ -167,6 +220,10 @@ func (s *Store) confirm(ctx context.Context, conn *redis.Conn) error {
 			return confirmed(0, 1, "", err)
 		}
 		return confirmed(int(n[0]), 1, "disks", nil)
+	case s.level.always.Load(): // of the server that was asked first: this may be another one
+		if err := syncsAlways(ctx, conn); err != nil {
+			return fmt.Errorf("%w: %w", store.ErrNotDurable, err)
+		}
 	}
 	return nil
 }

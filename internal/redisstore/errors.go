@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 
 	"github.com/redis/go-redis/v9"
 
@@ -31,7 +32,7 @@ func classify(err error) outcome {
 	var server redis.Error
 	var op *net.OpError
 	switch {
-	case isSentinel(err), errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted), errors.Is(err, errReplica):
+	case isSentinel(err), errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted), errors.Is(err, errReplica), errors.Is(err, errNoStage):
 		return notApplied
 	case isTLS(err):
 		return refused
@@ -103,7 +104,7 @@ func (s *Store) advice(err error) string {
 		return "check user and password"
 	case hasCode(err, "READONLY"), errors.Is(err, errReplica):
 		return "connect to the primary"
-	case errors.Is(err, io.EOF) && !s.tls:
+	case (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) && !s.tls:
 		return "the server closed the connection; if it expects TLS, use rediss://"
 	case isTLS(err):
 		return "check that the server speaks TLS on this port and that its certificate is trusted for this host name"

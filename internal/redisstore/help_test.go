@@ -24,7 +24,9 @@ var ctx = context.Background()
 
 func TestMain(m *testing.M) {
 	logging.Disable() // dials fail on purpose
-	os.Exit(m.Run())
+	code := m.Run()
+	printTable()
+	os.Exit(code)
 }
 
 // An env is a server as one test sees it: with a key prefix of its own.

@@ -22,6 +22,7 @@ type job struct {
 
 	staged *redis.StatusCmd
 	cmd    *redis.Cmd
+	master *redis.BoolCmd
 	value  *redis.StringCmd
 	fields *redis.SliceCmd
 
@@ -37,6 +38,7 @@ func (j *job) key() string { return j.keys[0] }
 
 func (j *job) queue(ctx context.Context, p redis.Pipeliner) {
 	if j.script == nil {
+		j.master = p.Persist(ctx, j.keys[1]) // changes nothing, and a replica refuses it
 		j.value = p.GetRange(ctx, j.keys[0], 0, int64(j.read)-1)
 		j.fields = p.HMGet(ctx, j.keys[1], recordFields...)
 		return
@@ -63,6 +65,8 @@ func (j *job) err() error {
 	switch {
 	case j.script != nil && j.cmd.Err() != nil:
 		return j.cmd.Err()
+	case j.lacksStage():
+		return cmp.Or(j.staged.Err(), errNoStage)
 	case j.script != nil && j.cmd.Val() == nil, j.script == nil && len(j.fields.Val()) != len(recordFields):
 		return cmp.Or(j.fieldsErr(), j.failed, errNoReply)
 	}
@@ -73,18 +77,29 @@ func (j *job) fieldsErr() error {
 	if j.script != nil {
 		return nil
 	}
+	if err := j.master.Err(); err != nil && hasCode(err, "READONLY") {
+		return err
+	}
 	return cmp.Or(j.value.Err(), j.fields.Err())
 }
+
+// lacksStage reports that the script did not find the value that was staged
+// for it, as when a failover came between the two.
+func (j *job) lacksStage() bool {
+	if j.script == nil || j.staged == nil {
+		return false
+	}
+	a, err := parseAnswer(j.cmd.Val())
+	return err == nil && a.code() == "NOSTAGE"
+}
+
+var errNoStage = errors.New("the staged value vanished before it could be saved: if the server is evicting keys, set maxmemory-policy noeviction")
 
 var errNoReply = errors.New("the server gave no reply")
 
 // answer returns what the script said.
 func (j *job) answer() (answer, error) {
-	a, err := parseAnswer(j.cmd.Val())
-	if err == nil && a.code() == "NOSTAGE" && j.staged != nil && j.staged.Err() != nil {
-		return nil, j.staged.Err()
-	}
-	return a, err
+	return parseAnswer(j.cmd.Val())
 }
 
 // exec sends jobs as one pipeline through p and once more, as source, those

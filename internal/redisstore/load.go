@@ -19,11 +19,13 @@ const looks = 4
 func (s *Store) Load(ctx context.Context, id string) (*store.Snapshot, error) {
 	ctx, cancel := bound(ctx, loadTime, 0)
 	defer cancel()
-	k := s.keys(id)
+	k, mark := s.keys(id), s.acked.mark(id)
 	v, err := s.view(ctx, k, s.limit())
 	if err != nil {
 		return nil, err
 	}
+	found := v.effective(id).Version
+	s.acked.saw(id, mark, found, found)
 	if snap, err := s.current(id, v); err == nil && v.rec.saved() {
 		snap.LastVersion = v.rec.fence.Version
 		return snap, nil

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
@@ -13,6 +14,9 @@ const inline = 64 << 10
 
 // Save implements store.Store.
 func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error {
+	if int64(len(snap.Data)) > s.maxBytes { // no load would accept it
+		return fmt.Errorf("%w: %d bytes, the limit is %d", store.ErrTooLarge, len(snap.Data), s.maxBytes)
+	}
 	var value []byte
 	if snap.Data != nil {
 		var err error
@@ -23,7 +27,12 @@ func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error
 	ctx, cancel := bound(ctx, saveTime, len(value))
 	defer cancel()
 	build := s.saveJob(s.keys(id), snap.Attempt(), value)
+	mark := s.acked.mark(id)
 	a, err := s.judged(ctx, id, new(doubt), build)
+	if a.code() == "OK" {
+		found := fenceOf(a).Version
+		s.acked.saw(id, mark, found, max(found, snap.Version))
+	}
 	if err != nil {
 		return err
 	}
@@ -59,8 +68,6 @@ func (s *Store) saved(id string, snap *store.Snapshot, a answer) error {
 		return store.Answer(f, store.ErrLost, "version %d is not stored", snap.Version)
 	case "FOREIGN":
 		return s.errForeign(id)
-	case "NOSTAGE":
-		return errors.New("the staged value vanished before it could be saved: the server is evicting keys, set maxmemory-policy noeviction")
 	}
 	return errAnswer(a)
 }

@@ -50,7 +50,7 @@ var (
 // An answer is what a script returned: a code, then strings.
 type answer []string
 
-func (a answer) code() string { return a[0] }
+func (a answer) code() string { return a.at(0) }
 
 // at returns the i-th string, empty when the server sent fewer.
 func (a answer) at(i int) string {

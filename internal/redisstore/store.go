@@ -64,6 +64,7 @@ type Store struct {
 	maxBytes int64
 	level    level
 
+	acked         acked
 	writes, reads *batcher
 	typical       atomic.Int64    // size of a state as read lately, for batching
 	ctx           context.Context // ends with Close
@@ -74,6 +75,9 @@ type Store struct {
 func New(client redis.UniversalClient, o Options) (*Store, error) {
 	if client == nil {
 		return nil, errors.New("a redis client is required, not nil")
+	}
+	if _, ok := client.(*redis.Ring); ok {
+		return nil, errors.New("a ring moves keys to other servers without their values: use redis.Client or redis.ClusterClient")
 	}
 	s, err := configure(o)
 	if err != nil {

@@ -42,11 +42,12 @@ type Server struct {
 	Addr string // host:port, the same after Restart
 	Dir  string // its working directory, kept by Restart
 
-	t    testing.TB
-	args []string
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has ended
-	out  *bytes.Buffer
+	t        testing.TB
+	args     []string
+	sentinel string // the configuration file that makes it a sentinel
+	cmd      *exec.Cmd
+	done     chan struct{} // closed when the process has ended
+	out      *bytes.Buffer
 }
 
 // URL returns the server's redis:// URL.
@@ -121,9 +122,12 @@ func (s *Server) launch() error {
 		return err
 	}
 	args := append([]string{"--bind", "127.0.0.1", "--port", port, "--dir", s.Dir, "--save", "", "--appendonly", "no",
-		"--daemonize", "no", "--enable-debug-command", "yes"}, s.args...)
+		"--daemonize", "no", "--enable-debug-command", "yes", "--repl-diskless-sync-delay", "0"}, s.args...)
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], "{port}", port)
+	}
+	if s.sentinel != "" {
+		args = []string{s.sentinel, "--sentinel"}
 	}
 	s.cmd, s.out, s.done = exec.Command("redis-server", args...), &bytes.Buffer{}, make(chan struct{})
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out

@@ -115,7 +115,7 @@ func TestReport_a_real_suite_that_did_not_run_is_a_failure_when_required(t *test
 	out, ok := goTest(t, true, map[string]string{"a_test.go": suiteTests})
 	require.False(t, ok)
 	require.Contains(t, out, "FAIL suite redis-server must run")
-	require.Equal(t, "4 passed, 1 failed, 2 skipped", lastLine(out))
+	require.Equal(t, "5 passed, 1 failed, 2 skipped", lastLine(out))
 
 	all := strings.ReplaceAll(suiteTests, `t.Skip("redis-server is not installed")`, "")
 	out, ok = goTest(t, true, map[string]string{"a_test.go": all})

@@ -4,6 +4,10 @@ local function now()
   local t = redis.call('TIME')
   return string.format('%.0f', tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000))
 end
+if ARGV[2] == '' then
+  local primary = redis.pcall('PERSIST', KEYS[1]) -- changes nothing, and a replica refuses it
+  if type(primary) == 'table' and string.find(primary.err, 'READONLY', 1, true) then return primary end
+end
 local stored = redis.pcall('GET', KEYS[1])
 if type(stored) == 'table' then
   if string.find(stored.err, 'WRONGTYPE', 1, true) then return {'WRONGTYPE', KEYS[1]} end

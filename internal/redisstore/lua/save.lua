@@ -1,6 +1,6 @@
 -- Save: KEYS[3] the staging key. ARGV: epoch, version, write id, call, TTL in ms,
 -- generations to keep, length, sha1, how ('inline', 'staged', 'none'), value,
--- then what an inspection found.
+-- then what an inspection found. The answer carries the fence as it was found.
 local stage = KEYS[3]
 local e, v, w, mycall = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local ttl, keep, len, sum, how = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], ARGV[9]
@@ -11,7 +11,7 @@ local function done(...)
   return {...}
 end
 
-local found = ''
+local before, found = version, ''
 if exists and version == zero then
   found = inspected(11)
   if not found then return {'INSPECT'} end
@@ -67,7 +67,7 @@ if not less(version, v) then
   end
   touch()
   store()
-  return there and done('OK') or {'OK'}
+  return there and done('OK', epoch, version) or {'OK', epoch, version}
 end
 
 if how == 'none' then return {'LOST', epoch, version} end
@@ -85,4 +85,4 @@ redis.call('RENAME', stage, key)
 epoch, version, attempt, state, call, sha1, length = e, v, mine, 'saved', mycall, sum, len
 touch()
 store()
-return {'OK'}
+return {'OK', epoch, before}

@@ -1,0 +1,220 @@
+package redisstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/durablestate/durable/internal/redisstore"
+	"github.com/durablestate/durable/internal/store"
+)
+
+// A steady owner loads and saves one component on and on while something happens
+// to its server, and keeps count of what it was told.
+type steady struct {
+	t     *testing.T
+	s     *redisstore.Store
+	id    string
+	stop  chan struct{}
+	ended sync.WaitGroup
+
+	mu      sync.Mutex
+	acked   []uint64 // versions acknowledged at the level and not known to be lost
+	total   int
+	lost    int
+	below   int // saved, below the level
+	failed  int
+	wrong   []string
+	version uint64
+	last    time.Time // of the last acknowledgement
+	vanish  bool      // the state may be missing
+}
+
+// startSteady returns once the first save is acknowledged.
+func startSteady(t *testing.T, url string, o redisstore.Options) *steady {
+	t.Helper()
+	if o.Prefix == "" {
+		o.Prefix = "steady:"
+	}
+	s, err := redisstore.Open(url, o)
+	require.NoError(t, err)
+	w := &steady{t: t, s: s, id: "c", stop: make(chan struct{})}
+	t.Cleanup(func() { _ = s.Close() })
+	w.ended.Go(w.run)
+	w.awaitAck()
+	return w
+}
+
+func (w *steady) run() {
+	for {
+		select {
+		case <-w.stop:
+			return
+		default:
+			w.load()
+			w.save()
+		}
+	}
+}
+
+func (w *steady) limited() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, 3*time.Second)
+}
+
+// load checks that what was acknowledged is still there.
+func (w *steady) load() {
+	c, cancel := w.limited()
+	defer cancel()
+	snap, err := w.s.Load(c, w.id)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case err == nil:
+		if string(snap.Data) != content(snap.Version) {
+			w.wrong = append(w.wrong, fmt.Sprintf("version %d has the content %.20q", snap.Version, snap.Data))
+		}
+		w.compare(snap.LastVersion)
+	case errors.Is(err, store.ErrNotFound) && (w.vanish || w.version == 0):
+		w.compare(0)
+	case errors.Is(err, store.ErrLost) && w.vanish:
+	case isAnswer(err):
+		w.wrong = append(w.wrong, "load: "+err.Error())
+	}
+}
+
+// compare counts the acknowledged versions above what the server knows as lost.
+func (w *steady) compare(version uint64) {
+	n := len(w.acked)
+	w.acked = slices.DeleteFunc(w.acked, func(v uint64) bool { return v > version })
+	w.lost += n - len(w.acked)
+}
+
+func (w *steady) save() {
+	c, cancel := w.limited()
+	defer cancel()
+	w.mu.Lock()
+	w.version++
+	v := w.version
+	w.mu.Unlock()
+	err := w.s.Save(c, w.id, snap(1, v, fmt.Sprintf("w%d", v), content(v)))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case err == nil:
+		w.acked, w.total, w.last = append(w.acked, v), w.total+1, time.Now()
+	case errors.Is(err, store.ErrNotDurable):
+		w.below++
+	case isAnswer(err):
+		w.wrong = append(w.wrong, "save: "+err.Error())
+	default:
+		w.failed++
+	}
+}
+
+// isAnswer reports whether err claims to know something about the state.
+func isAnswer(err error) bool {
+	for _, a := range []error{store.ErrNotFound, store.ErrExpired, store.ErrLost, store.ErrCorrupt, store.ErrTooNew, store.ErrFenced, store.ErrConflict} {
+		if errors.Is(err, a) {
+			return true
+		}
+	}
+	return false
+}
+
+func content(v uint64) string { return fmt.Sprintf("state %d", v) }
+
+// awaitAck returns how long it takes until a save that ends after now is acknowledged.
+func (w *steady) awaitAck() time.Duration {
+	w.t.Helper()
+	start := time.Now()
+	require.Eventually(w.t, func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.last.After(start)
+	}, 60*time.Second, 2*time.Millisecond, "saves do not succeed again")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last.Sub(start)
+}
+
+// awaitBelow is awaitAck where no replica is left that could confirm: it waits
+// for a save that is stored, at its level or below.
+func (w *steady) awaitBelow() time.Duration {
+	w.t.Helper()
+	start, stored := time.Now(), func() int {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.total + w.below
+	}
+	before := stored()
+	require.Eventually(w.t, func() bool { return stored() > before }, 60*time.Second, 2*time.Millisecond, "saves do not succeed again")
+	return time.Since(start)
+}
+
+// mayVanish says that from now on the state may be missing.
+func (w *steady) mayVanish() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.vanish = true
+}
+
+// end stops the owner, checks its last state, and reports a row.
+func (w *steady) end(n int, name string, injected int, recovery time.Duration, why string) {
+	w.t.Helper()
+	close(w.stop)
+	w.ended.Wait()
+	w.load()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	report(row{n, name, injected, w.total, w.lost, len(w.wrong), recovery, why})
+	require.Empty(w.t, w.wrong)
+	require.NotZero(w.t, w.total)
+	if why == "" {
+		require.Zero(w.t, w.lost, "acknowledged and lost")
+	}
+}
+
+// A row is a line of the table of faults.
+type row struct {
+	n                            int
+	name                         string
+	injected, acked, lost, wrong int
+	recovery                     time.Duration // since the server could answer again; 0: it always could
+	why                          string        // acknowledged saves may be lost
+}
+
+var table struct {
+	sync.Mutex
+	rows []row
+}
+
+func report(r row) {
+	table.Lock()
+	defer table.Unlock()
+	table.rows = append(table.rows, r)
+}
+
+// printTable prints what was reported, if the long tests were asked for.
+func printTable() {
+	if !faultsMode() || len(table.rows) == 0 {
+		return
+	}
+	slices.SortStableFunc(table.rows, func(a, b row) int { return a.n - b.n })
+	var b strings.Builder
+	fmt.Fprintf(&b, "%2s  %-58s %8s %7s %5s %6s %9s\n", "#", "fault", "injected", "acked", "lost", "wrong", "again ms")
+	for _, r := range table.rows {
+		fmt.Fprintf(&b, "%2d  %-58s %8d %7d %5d %6d %9d  %s\n", r.n, r.name, r.injected, r.acked, r.lost, r.wrong, r.recovery.Milliseconds(), r.why)
+	}
+	fmt.Fprint(os.Stderr, b.String())
+	if f := os.Getenv("DURABLE_FAULTS_TABLE"); f != "" {
+		_ = os.WriteFile(f, []byte(b.String()), 0o600)
+	}
+}

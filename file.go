@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/durablestate/durable/internal/filestore"
+	"github.com/durablestate/durable/internal/vfs"
 )
 
 // FileOptions configures a [FileAdapter]. Zero fields mean the defaults named
@@ -12,6 +13,10 @@ import (
 type FileOptions struct {
 	Keep          int   // generations of a component that verify; 3
 	MaxStateBytes int64 // of one state; 1 GiB
+
+	// RequireDurable refuses a file system that loses what was synced, or of
+	// which that is not known: see [FileAdapter.Durable].
+	RequireDurable bool
 }
 
 // FileAdapter keeps state in files of one directory. It implements
@@ -43,8 +48,8 @@ type FileOptions struct {
 // and then have to be mounted anew; on one that goes on, open the adapter only
 // after that, because what is seen before may not be on the disk.
 //
-// All this is tried out on a simulated disk with millions of crashes, errors and
-// damages; see the tests TestCrash_simulated_* of internal/filestore.
+// All this is tried out on a simulated disk that crashes, fails and rots: see the
+// tests TestCrash_simulated_* of internal/filestore.
 //
 // # Files
 //
@@ -63,7 +68,10 @@ type FileOptions struct {
 //
 // A lease is over at once when its holder's process ends, because the kernel
 // frees a lock that it held. A holder that hangs keeps it until it expires.
-type FileAdapter struct{ base }
+type FileAdapter struct {
+	base
+	durable error // why the file system may lose what was synced
+}
 
 // NewFileAdapter opens the directory dir, which is created with its parents if
 // it does not exist; nil opts mean defaults. It writes nothing yet and takes no
@@ -81,9 +89,21 @@ func NewFileAdapter(dir string, opts *FileOptions) (*FileAdapter, error) {
 	}
 	o.Keep = cmp.Or(o.Keep, 3)
 	o.MaxStateBytes = cmp.Or(o.MaxStateBytes, 1<<30)
-	s, err := filestore.Open(dir, filestore.Options{Keep: o.Keep, MaxBytes: o.MaxStateBytes})
+	s, err := filestore.Open(dir, filestore.Options{Keep: o.Keep, MaxBytes: o.MaxStateBytes, RequireDurable: o.RequireDurable})
 	if err != nil {
 		return nil, &Error{Op: "open", Adapter: "file", Err: err}
 	}
-	return &FileAdapter{base{name: "file", store: s, maxBytes: o.MaxStateBytes}}, nil
+	return &FileAdapter{base{name: "file", store: s, maxBytes: o.MaxStateBytes}, vfs.CheckDurable(dir)}, nil
+}
+
+// Durable returns nil if the directory lies on a file system that is known to
+// keep what was synced, and otherwise an error that says why not: a program may
+// log it at its start. On Linux it tells file systems in memory, overlays mounted
+// as volatile and those of a network from the usual local ones; what lies below
+// an overlay it cannot see. On macOS and Windows it returns nil.
+func (a *FileAdapter) Durable() error {
+	if a.durable == nil {
+		return nil
+	}
+	return &Error{Op: "check", Adapter: "file", Err: a.durable}
 }

@@ -70,3 +70,15 @@ func TestFileAdapterRefusesStateAboveItsLimit(t *testing.T) {
 	require.NoError(t, a.SaveState(t.Context(), "c", &durable.Snapshot{Data: []byte("four")}))
 	require.ErrorIs(t, a.SaveState(t.Context(), "c", &durable.Snapshot{Data: []byte("fiver")}), durable.ErrTooLarge)
 }
+
+func TestFileSystemInMemoryIsReportedAndCanBeRefused(t *testing.T) {
+	dir, err := os.MkdirTemp("/dev/shm", "durable")
+	if err != nil {
+		t.Skip("needs a writable /dev/shm: ", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	a := openFiles(t, dir, nil)
+	require.ErrorContains(t, a.Durable(), "tmpfs")
+	_, err = durable.NewFileAdapter(dir, &durable.FileOptions{RequireDurable: true})
+	require.ErrorContains(t, err, "tmpfs")
+}

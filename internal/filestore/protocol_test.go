@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/durablestate/durable/internal/filestore"
 	"github.com/durablestate/durable/internal/store"
 	"github.com/durablestate/durable/internal/vfs"
 )
@@ -389,4 +390,20 @@ func TestWaitingForAnotherProcessThatDeletesEndsWithTheContext(t *testing.T) {
 		require.NoError(t, other.Close())
 		require.ErrorIs(t, <-done, store.ErrClosed)
 	})
+}
+
+func TestDirectoryThatCannotBeSyncedIsRefusedWhereDurabilityIsRequired(t *testing.T) {
+	d, err := vfs.Open(t.TempDir())
+	require.NoError(t, err)
+	h := &hooked{Dir: d}
+	s, err := filestore.New(h, filestore.Options{Keep: 3, RequireDurable: true})
+	require.NoError(t, err)
+	defer s.Close()
+	h.on(func(op string) error {
+		if op == "sync directory" {
+			return vfs.ErrSyncUnsupported
+		}
+		return nil
+	})
+	require.ErrorIs(t, s.Save(ctx, "c", snap(1, 1, "{}")), vfs.ErrSyncUnsupported)
 }

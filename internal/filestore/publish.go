@@ -68,7 +68,7 @@ func (s *Store) syncDir() error {
 	err = s.dir.Sync()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if errors.Is(err, vfs.ErrSyncUnsupported) {
+	if errors.Is(err, vfs.ErrSyncUnsupported) && !s.opts.RequireDurable {
 		s.degraded, err = true, nil
 	}
 	if err != nil {

@@ -35,6 +35,8 @@ import (
 type Options struct {
 	Keep     int   // generations of a component; at least 1
 	MaxBytes int64 // of one state; more is not read. 0: no limit
+
+	RequireDurable bool // refuse a file system that may lose what was synced
 }
 
 // Store implements store.Store on one directory.
@@ -77,7 +79,13 @@ func Open(path string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := New(dir, opts)
+	var s *Store
+	if opts.RequireDurable {
+		err = vfs.CheckDurable(path)
+	}
+	if err == nil {
+		s, err = New(dir, opts)
+	}
 	if err != nil {
 		dir.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)

@@ -1,0 +1,6 @@
+package vfs
+
+var (
+	JudgeKind    = judgeKind
+	JudgeOverlay = judgeOverlay
+)

@@ -30,13 +30,13 @@ type member struct {
 	busy    bool    // a goroutine works the flights off
 	stored  stored
 	status  ComponentStatus
-	ever    bool      // it was restored once
-	unsaved bool      // the last attempt found a change and failed
+	ever    bool // it was restored once
+	unsaved bool // the last attempt found a change and failed
 
-	asked     bool   // a Restore was asked for
-	atRestore uint64 // change count at that moment; fixed once one succeeded
-	good    time.Time // when the stored copy was last known to be current
-	backoff time.Duration
+	asked     bool      // a Restore was asked for
+	atRestore uint64    // change count at that moment; fixed once one succeeded
+	good      time.Time // when the stored copy was last known to be current
+	backoff   time.Duration
 
 	// Only the Restore that is under way uses these.
 	start   *Snapshot // state to start from, when it is not the zero state

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -16,9 +17,10 @@ import (
 // finds a *CloseError that lists what is not, and how old its last good
 // checkpoint is; what went to Options.Spill is listed too, and so are changes
 // made after a Restore that failed, but not what was set up before it. Saves run
-// in parallel and are tried again within Options.CloseTimeout, which Close keeps
-// whatever the components and the store do. It works without Start, after a
-// failed Restore, and again, with the same result.
+// in parallel, the largest changes first, and are tried again within
+// Options.CloseTimeout, which Close keeps whatever the components and the store
+// do. It works without Start, after a failed Restore, and again, with the same
+// result.
 func (c *Checkpointer) Close() error { return c.closed() }
 
 func (c *Checkpointer) close() error {
@@ -103,26 +105,64 @@ const finalRounds = 3
 func (c *Checkpointer) saveFinally(ctx context.Context, members []*member) {
 	wait := newBackoff(time.Second)
 	for round := 1; ; round++ {
-		pending := map[*member]*flight{}
+		var pending []*member
 		for _, m := range members {
 			if m.wantsFinal(round) {
-				pending[m] = m.enqueue()
+				pending = append(pending, m)
 			}
 		}
-		for _, f := range pending {
-			_ = f.wait(ctx) // the member remembers how it went
-		}
+		c.saveLargestFirst(ctx, pending)
 		if ctx.Err() != nil {
 			return
 		}
-		again := false
-		for m := range pending {
-			again = again || m.wantsFinal(round+1)
-		}
+		again := slices.ContainsFunc(pending, func(m *member) bool { return m.wantsFinal(round + 1) })
 		if !again || !wait.sleep(ctx) {
 			return
 		}
 	}
+}
+
+// saveLargestFirst saves members and returns when all have come to an end, or
+// ctx ended. Should the budget not suffice, the largest changes are in the store:
+// what did not change comes last. No more are asked for than can be saved at a
+// time, so that none overtakes.
+func (c *Checkpointer) saveLargestFirst(ctx context.Context, members []*member) {
+	sizes := make(map[*member]int, len(members))
+	for _, m := range members {
+		sizes[m] = m.sizeOfChange()
+	}
+	slices.SortStableFunc(members, func(a, b *member) int { return sizes[b] - sizes[a] })
+	room := make(chan struct{}, saveSlots)
+	flights := make([]*flight, 0, len(members))
+	for _, m := range members {
+		select {
+		case room <- struct{}{}:
+		case <-ctx.Done(): // asked for all the same, so that CloseError says why it is not saved
+		}
+		f := m.enqueue()
+		flights = append(flights, f)
+		c.spawn(func() {
+			_ = f.wait(ctx)
+			select {
+			case <-room:
+			default:
+			}
+		})
+	}
+	for _, f := range flights {
+		_ = f.wait(ctx) // the member remembers how it went
+	}
+}
+
+// sizeOfChange is how much there is to save, judged by the last save: 0 for a
+// state that did not change, at least 1 for one that did or may have.
+func (m *member) sizeOfChange() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.counts() && !m.changed() {
+		return 0
+	}
+	return 1 + m.stored.bytes
 }
 
 // wantsFinal reports whether the component needs another save in this round.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +47,51 @@ func TestP9_CloseKeepsItsDeadlineAndTellsTheTruth(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, l.Released, "a hanging component does not keep the lease")
 		close(hung.hang)
+	})
+}
+
+// More components than can be saved at a time: what would be lost most of is
+// saved first, and what did not change last.
+func TestCloseSavesTheLargestChangesFirst(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const all, unchanged, atATime = 600, 100, 256
+		a := newFlaky()
+		cp := durable.New(a, quiet())
+		var components []*durable.StatefulComponent[string]
+		for i := range all {
+			c := durable.NewStatefulComponent(strings.Repeat("x", (i*7919)%all)) // in no order
+			components = append(components, c)
+			require.NoError(t, cp.Register(fmt.Sprint((i*7919)%all), c))
+		}
+		_, err := cp.Restore(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, cp.Checkpoint(t.Context()))
+		for i, c := range components {
+			if (i*7919)%all < all-unchanged { // the largest did not change
+				c.Update(func(*string) {})
+			}
+		}
+		a.calls("", "")
+		slow := func(string) error { time.Sleep(time.Second); return nil }
+		a.on("save", slow)
+		a.on("refresh", slow)
+		require.NoError(t, cp.Close())
+		var order []int
+		for _, line := range a.log {
+			if op, id, _ := strings.Cut(line, " "); op == "save" || op == "refresh" {
+				n, err := strconv.Atoi(id)
+				require.NoError(t, err)
+				order = append(order, n)
+			}
+		}
+		require.Len(t, order, all)
+		for i, n := range order {
+			if rank := all - unchanged - 1 - n; rank >= 0 { // the largest is 0
+				require.Equal(t, rank/atATime, i/atATime, "component %d was number %d", n, i)
+			} else {
+				require.GreaterOrEqual(t, i, atATime, "component %d did not change and was number %d", n, i)
+			}
+		}
 	})
 }
 

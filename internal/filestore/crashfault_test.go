@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -64,16 +65,17 @@ type faulty struct {
 	by     *crashfs.Proc // whose it was
 	place  int           // its position in the record
 	failed error
+	mu     sync.Mutex
 }
 
 func runFaulty(t *testing.T, f fault, wrap func(vfs.Dir) vfs.Dir) *faulty {
 	run := &faulty{f: f}
 	synctest.Test(t, func(*testing.T) {
 		run.w = &world{disk: crashfs.New(), keep: 2, wrap: wrap, live: newHistory()}
-		run.w.disk.OnOp(run.hook)
+		run.w.disk.Inject(run.hook)
 		faultScript(run.w, run.look)
 		if run.kind != "syncdir" {
-			run.w.disk.OnOp(nil)
+			run.w.disk.Inject(nil)
 		}
 		run.finish()
 	})
@@ -83,6 +85,8 @@ func runFaulty(t *testing.T, f fault, wrap func(vfs.Dir) vfs.Dir) *faulty {
 // hook fails operations. A file system that could not sync a directory stops:
 // only to the process that was told of it a second try is made to look well.
 func (run *faulty) hook(op crashfs.Op) crashfs.Fault {
+	run.mu.Lock()
+	defer run.mu.Unlock()
 	switch {
 	case op.Index == run.f.at:
 		run.kind, run.by, run.place = op.Kind, op.Proc, run.w.disk.Position()

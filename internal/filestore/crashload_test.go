@@ -263,6 +263,16 @@ func killed(n int) func(w *world) {
 	}
 }
 
+// failing is the workload l with an error at an operation drawn from r.
+func failing(r *rand.Rand, l workload) workload {
+	f := fault{at: r.IntN(300), err: faultErrors[r.IntN(len(faultErrors))], sticky: r.IntN(2) == 0}
+	return workload{fmt.Sprintf("%s, with %v", l.name, f), l.keep, func(w *world) {
+		run := faulty{w: w, f: f}
+		w.disk.Inject(run.hook)
+		l.run(w)
+	}}
+}
+
 // random is a workload of steps drawn from r.
 func random(r *rand.Rand, steps int) workload {
 	return workload{"random", 1 + r.IntN(3), func(w *world) {

@@ -277,9 +277,13 @@ func (h *history) judgeFence(id string, o *observation) error {
 	return nil
 }
 
-// judgeTogether demands that of the saves of one commit all are there or none.
+// judgeTogether demands that of the saves of one commit all are there or none. Of
+// those that failed the versions may be given again.
 func (h *history) judgeTogether(seen map[string]*observation) error {
 	for _, group := range h.together {
+		if slices.ContainsFunc(group, func(a *attempt) bool { return a.ended != 0 && !a.acked }) {
+			continue
+		}
 		there, gone := 0, 0
 		for _, a := range group {
 			if a.begun == 0 {

@@ -3,6 +3,7 @@ package filestore_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
@@ -174,7 +175,7 @@ func (x *explorer) again(disk *crashfs.Disk, h *history, seen map[string]*observ
 
 // use saves one component, takes the leases and closes the store.
 func (x *explorer) use(p *proc, h *history, seen map[string]*observation) error {
-	for id := range seen {
+	for _, id := range slices.Sorted(maps.Keys(seen)) {
 		if err := p.save(id, 0); err != nil {
 			return err
 		}
@@ -275,7 +276,7 @@ func TestCrash_simulated_power_cuts(t *testing.T) {
 		for i := range parts {
 			t.Run(fmt.Sprint("part", i), func(t *testing.T) {
 				t.Parallel()
-				cutPower(t, &parts[i], i, rand.New(rand.NewPCG(seed, uint64(i))), want/crashParts)
+				cutPower(t, &parts[i], i, seed, want/crashParts)
 			})
 		}
 	})
@@ -294,10 +295,12 @@ func TestCrash_simulated_power_cuts(t *testing.T) {
 }
 
 // cutPower tries the states of its share of the fixed workloads, and of random
-// ones until it has tried want.
-func cutPower(t *testing.T, sum *tally, part int, r *rand.Rand, want int) {
-	try := func(l workload, most int) {
-		x := explorer{r: r, keep: l.keep, deeper: 48}
+// ones until it has tried want. Each workload has its own random numbers, so that
+// it is the same again whatever the others did.
+func cutPower(t *testing.T, sum *tally, part int, seed uint64, want int) {
+	numbers := func() *rand.Rand { return rand.New(rand.NewPCG(seed, uint64(part)<<32|uint64(sum.workloads))) }
+	try := func(l workload, r *rand.Rand, most int) {
+		x := explorer{r: r, keep: l.keep, deeper: 96}
 		x.explore(l.perform(t, r, nil), most)
 		sum.workloads++
 		sum.states += x.states
@@ -310,11 +313,16 @@ func cutPower(t *testing.T, sum *tally, part int, r *rand.Rand, want int) {
 	}
 	for i, l := range workloads() {
 		if i%crashParts == part {
-			try(l, most)
+			try(l, numbers(), most)
 		}
 	}
 	sum.fixed = sum.states
 	for sum.states < want {
-		try(random(r, 8+r.IntN(24)), 12)
+		r := numbers()
+		l := random(r, 8+r.IntN(24))
+		if r.IntN(3) == 0 {
+			l = failing(r, l)
+		}
+		try(l, r, 12)
 	}
 }

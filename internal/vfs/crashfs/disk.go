@@ -29,6 +29,7 @@ type Disk struct {
 	locks map[int][]*lock // by inode
 	ops   int
 	onOp  func(Op) Fault
+	fails func(Op) Fault
 }
 
 // New returns an empty disk.
@@ -59,6 +60,13 @@ func (d *Disk) OnOp(hook func(Op) Fault) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.onOp = hook
+}
+
+// Inject has hook decide which operations fail, besides the hook of OnOp.
+func (d *Disk) Inject(hook func(Op) Fault) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fails = hook
 }
 
 // Ops returns the number of operations that were begun.
@@ -128,7 +136,7 @@ func (p *Proc) begin(kind, name string) Fault {
 	d.mu.Lock()
 	op := Op{Index: d.ops, Proc: p, Kind: kind, Name: name}
 	d.ops++
-	hook, dead, closed := d.onOp, p.killed, p.closed && ofDir(kind)
+	hook, fails, dead, closed := d.onOp, d.fails, p.killed, p.closed && ofDir(kind)
 	d.mu.Unlock()
 	if closed {
 		return Fault{Err: &fs.PathError{Op: kind, Path: name, Err: fs.ErrClosed}}
@@ -142,6 +150,9 @@ func (p *Proc) begin(kind, name string) Fault {
 	}
 	if dead {
 		return Fault{Err: ErrKilled}
+	}
+	if fails != nil && f.Err == nil {
+		f = fails(op)
 	}
 	if f.Err != nil {
 		f.Err = &fs.PathError{Op: kind, Path: name, Err: f.Err}

@@ -2,6 +2,8 @@ package redisstore_test
 
 import (
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,4 +89,29 @@ func TestAHalfMovedComponentIsNeitherMissingNorDamaged(t *testing.T) {
 		require.NoError(t, i.Err)
 	}
 	require.Len(t, infos, 3)
+}
+
+func TestTheDocumentedRightsSufficeInACluster(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/redis.md")
+	require.NoError(t, err)
+	require.Contains(t, string(doc), minimalACL)
+	require.Contains(t, string(doc), "a Cluster `+cluster|slots`")
+
+	c := redistest.StartCluster(t, 1, false)
+	node, prefix := c.Primaries[0].Client(t), "acl:"
+	rule := []any{"ACL", "SETUSER", "app", "on", ">pw", "~" + prefix + "*", "~{" + prefix + "*"}
+	for _, f := range strings.Fields(strings.ReplaceAll(minimalACL, "+waitaof", "+cluster|slots +info")) {
+		rule = append(rule, f)
+	}
+	require.NoError(t, node.Do(ctx, rule...).Err())
+	s, err := redisstore.Open(strings.Replace(c.URL(), "redis://", "redis://app:pw@", 1), redisstore.Options{Prefix: prefix, TTL: time.Hour})
+	require.NoError(t, err)
+	defer s.Close()
+	warm(t, s)
+	mustSave(t, s, "c", snap(1, 1, "a", "x"), snap(1, 2, "b", strings.Repeat("x", 100<<10)), touch(1, 2, "b"))
+	require.NoError(t, listErr(s))
+	audit(t, s)
+	log, err := node.Do(ctx, "ACL", "LOG").Slice()
+	require.NoError(t, err)
+	require.Empty(t, log, "nothing was denied, not even quietly")
 }

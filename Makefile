@@ -47,7 +47,7 @@ handover:
 
 # Redis under every fault we know, and a minute of random ones: ends with a table.
 faults:
-	cd internal/redisstore && DURABLE_FAULTS=1 go test -count=1 -timeout 20m .
+	cd internal/redisstore && DURABLE_FAULTS=1 go test -count=1 -timeout 20m
 
 tidy:
 	gofmt -w .

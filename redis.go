@@ -26,8 +26,10 @@ import (
 //
 // What an acknowledged save survives is the server's doing: with Durability
 // "memory" whatever its persistence saves, "replicated:N" the loss of the primary
-// while one of N replicas is promoted, "fsync" a power cut. A user with these
-// rights suffices (for the prefix "autocoder:state:"):
+// if a replica that confirmed is promoted (to be sure, let N be all replicas),
+// "fsync" a power cut. The page docs/redis.md has a table. A user with these
+// rights suffices (for the prefix "autocoder:state:"); Audit also needs +info, and
+// "fsync" before Redis 7.2 +config|get:
 //
 //	on >password resetchannels -@all +ping +select +role +eval +evalsha +get +getrange +strlen
 //	  +exists +set +rename +del +pexpireat +persist +pttl +hset +hmget +time +scan +wait +waitaof

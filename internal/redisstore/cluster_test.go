@@ -1,7 +1,10 @@
 package redisstore_test
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,12 +20,24 @@ func TestAClusterFailoverIsSurvived(t *testing.T) {
 	const prefix = "failover:"
 	w := startSteady(t, c.URL(), redisstore.Options{Prefix: prefix, Durability: "replicated:1"})
 	i := c.PrimaryOf(t, prefix+"c")
+	m := startSteady(t, c.URL(), redisstore.Options{Prefix: beside(t, c, i)})
 	c.Primaries[i].Kill()
 	c.AwaitPromotion(t, i)
+	soon := m.awaitAck()
 	again := w.awaitBelow()
 	c.Primaries[i].Restart()
 	w.awaitAck()
+	m.end(8, "primary killed, cluster, memory", 1, soon, async)
 	w.end(8, "primary killed, cluster, replicated:1", 1, again, "")
+}
+
+// beside returns a prefix with which the component lives on primary i.
+func beside(t *testing.T, c *redistest.Cluster, i int) string {
+	for n := 0; ; n++ {
+		if p := fmt.Sprintf("beside%d:", n); c.PrimaryOf(t, p+"c") == i {
+			return p
+		}
+	}
 }
 
 func TestAFrozenClusterPrimaryIsReplaced(t *testing.T) {
@@ -31,11 +46,14 @@ func TestAFrozenClusterPrimaryIsReplaced(t *testing.T) {
 	const prefix = "frozen:"
 	w := startSteady(t, c.URL(), redisstore.Options{Prefix: prefix, Durability: "replicated:1"})
 	i := c.PrimaryOf(t, prefix+"c")
+	m := startSteady(t, c.URL(), redisstore.Options{Prefix: beside(t, c, i)})
 	c.Primaries[i].Stop()
 	c.AwaitPromotion(t, i)
+	soon := m.awaitAck()
 	again := w.awaitBelow()
 	c.Primaries[i].Cont()
 	w.awaitAck()
+	m.end(8, "primary frozen and thawed, cluster, memory", 1, soon, async)
 	w.end(8, "primary frozen and thawed, cluster, replicated:1", 1, again, "")
 }
 
@@ -87,4 +105,62 @@ func TestAHalfMovedComponentIsNeitherMissingNorDamaged(t *testing.T) {
 		require.NoError(t, i.Err)
 	}
 	require.Len(t, infos, 3)
+}
+
+func TestTheDocumentedRightsSufficeInACluster(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/redis.md")
+	require.NoError(t, err)
+	require.Contains(t, string(doc), minimalACL)
+	require.Contains(t, string(doc), "a Cluster `+cluster|slots`")
+
+	c := redistest.StartCluster(t, 1, false)
+	node, prefix := c.Primaries[0].Client(t), "acl:"
+	rule := []any{"ACL", "SETUSER", "app", "on", ">pw", "~" + prefix + "*", "~{" + prefix + "*"}
+	for _, f := range strings.Fields(strings.ReplaceAll(minimalACL, "+waitaof", "+cluster|slots +info")) {
+		rule = append(rule, f)
+	}
+	require.NoError(t, node.Do(ctx, rule...).Err())
+	s, err := redisstore.Open(strings.Replace(c.URL(), "redis://", "redis://app:pw@", 1), redisstore.Options{Prefix: prefix, TTL: time.Hour})
+	require.NoError(t, err)
+	defer s.Close()
+	warm(t, s)
+	mustSave(t, s, "c", snap(1, 1, "a", "x"), snap(1, 2, "b", strings.Repeat("x", 100<<10)), touch(1, 2, "b"))
+	require.NoError(t, listErr(s))
+	audit(t, s)
+	log, err := node.Do(ctx, "ACL", "LOG").Slice()
+	require.NoError(t, err)
+	require.Empty(t, log, "nothing was denied, not even quietly")
+}
+
+// One frozen node must not hold up the components of the others.
+func TestANodeThatHangsHoldsUpItsOwnComponentsOnly(t *testing.T) {
+	whole(t)
+	c := redistest.StartCluster(t, 2, false, "--cluster-node-timeout", "60000")
+	s, err := redisstore.Open(c.URL(), redisstore.Options{Prefix: "hang:"})
+	require.NoError(t, err)
+	defer s.Close()
+	ids := [2][]string{} // by node
+	for i := 0; len(ids[0]) < 5 || len(ids[1]) < 5; i++ {
+		id := fmt.Sprint("c", i)
+		n := c.PrimaryOf(t, "hang:"+id)
+		ids[n] = append(ids[n], id)
+		mustSave(t, s, id, snap(1, 1, "a", "1"))
+	}
+	c.Primaries[1].Stop()
+	defer c.Primaries[1].Cont()
+	hung := make(chan error, 5)
+	patient, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for _, id := range ids[1][:5] {
+		go func() { hung <- s.Save(patient, id, snap(1, 2, "b", "2")) }()
+	}
+	for v := uint64(2); v < 100; v++ {
+		mustSave(t, s, ids[0][0], snap(1, v, "w", "x"))
+		require.EqualValues(t, v, loaded(t, s, ids[0][0]).Version)
+		require.Empty(t, hung, "the others still wait")
+	}
+	c.Primaries[1].Cont()
+	for range 5 {
+		<-hung
+	}
 }

@@ -48,9 +48,12 @@ func TestASentinelFailoverIsSurvived(t *testing.T) {
 		g.Failover(t)
 		g.AwaitPromotion(t, old)
 		for level, w := range writers {
-			longest[level] = max(longest[level], w.awaitAck())
+			longest[level] = max(longest[level], w.awaitBelow())
 		}
 		awaitGroup(t, g)
+		for _, w := range writers {
+			w.awaitAck()
+		}
 	}
 	for level, w := range writers {
 		w.end(10, "failover by command, two replicas, "+level, times(), longest[level], levels[level])
@@ -61,16 +64,19 @@ func TestADeadPrimaryIsReplacedBySentinels(t *testing.T) {
 	whole(t)
 	g := redistest.StartSentinel(t, 2)
 	w := startSteady(t, g.URL(), redisstore.Options{Durability: "replicated:2"})
-	var longest time.Duration
+	m := startSteady(t, g.URL(), redisstore.Options{Prefix: "memory:"})
+	var longest, soonest time.Duration
 	for range times() {
 		old := g.Primary(t)
 		old.Kill()
 		g.AwaitPromotion(t, old)
+		soonest = max(soonest, m.awaitAck())
 		longest = max(longest, w.awaitBelow())
 		old.Restart()
 		awaitGroup(t, g)
 		w.awaitAck()
 	}
+	m.end(7, "primary killed, sentinel, memory", times(), soonest, async)
 	w.end(7, "primary killed, sentinel, replicated:2 of 2", times(), longest, "")
 }
 
@@ -78,16 +84,19 @@ func TestAFrozenPrimaryIsReplacedBySentinels(t *testing.T) {
 	whole(t)
 	g := redistest.StartSentinel(t, 2)
 	w := startSteady(t, g.URL(), redisstore.Options{Durability: "replicated:2"})
-	var longest time.Duration
+	m := startSteady(t, g.URL(), redisstore.Options{Prefix: "memory:"})
+	var longest, soonest time.Duration
 	for range times() {
 		old := g.Primary(t)
 		old.Stop()
 		g.AwaitPromotion(t, old)
+		soonest = max(soonest, m.awaitAck())
 		longest = max(longest, w.awaitBelow())
 		old.Cont() // it still takes itself for the primary, for a while
 		awaitGroup(t, g)
 		w.awaitAck()
 	}
+	m.end(18, "primary frozen and thawed, sentinel, memory", times(), soonest, async)
 	w.end(18, "primary frozen and thawed, sentinel, replicated:2 of 2", times(), longest, "")
 }
 

@@ -65,7 +65,7 @@ type Store struct {
 	level    level
 
 	acked         acked
-	writes, reads *batcher
+	writes, reads *lanes
 	typical       atomic.Int64    // size of a state as read lately, for batching
 	ctx           context.Context // ends with Close
 	cancel        context.CancelFunc
@@ -98,7 +98,7 @@ func configure(o Options) (*Store, error) {
 		return nil, err
 	}
 	s.typical.Store(16 << 10)
-	s.writes, s.reads = newBatcher(s.run), newBatcher(s.run)
+	s.writes, s.reads = newLanes(s.run), newLanes(s.run)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -152,17 +152,17 @@ func transfer(size int) time.Duration {
 // A doubt remembers whether an earlier try of this call may have been executed.
 type doubt struct{ unknown bool }
 
-// try sends the jobs that next makes through b until one has a result, the error
+// try sends the jobs that next makes through l until one has a result, the error
 // would not go away, or ctx ends. Every job is a copy of the same operation, so
 // that an earlier copy that arrives late changes nothing.
-func (s *Store) try(ctx context.Context, b *batcher, d *doubt, next func() *job) (*job, error) {
+func (s *Store) try(ctx context.Context, l *lanes, d *doubt, next func() *job) (*job, error) {
 	var last error
 	for n := range tries {
 		if n > 0 && !s.pause(ctx, n, last) {
 			break
 		}
 		j := next()
-		if err := b.do(ctx, s.ctx.Done(), j); err != nil {
+		if err := l.of(ctx, s.client, j.key()).do(ctx, s.ctx.Done(), j); err != nil {
 			d.unknown = true
 			if errors.Is(err, store.ErrClosed) {
 				return nil, err

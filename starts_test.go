@@ -66,6 +66,15 @@ func TestAGoodEndOrAWhileOfWorkClearsTheCountOfStarts(t *testing.T) {
 			require.NoError(t, h.Close())
 		},
 		"three intervals": func(t *testing.T, a *flaky) { crashing(t, a, 5, 3*time.Minute+time.Second) },
+		"three intervals, and a component restored again": func(t *testing.T, a *flaky) {
+			h := start(t, a, limited(new(journal), 5))
+			time.Sleep(3*time.Minute + time.Second)
+			_, err := h.Restore(t.Context(), "words")
+			require.NoError(t, err)
+			a.down("save", "refresh")
+			_ = h.Close()
+			a.up("save", "refresh")
+		},
 		"three intervals, most of them in an outage": func(t *testing.T, a *flaky) {
 			h := start(t, a, limited(new(journal), 5))
 			a.down("save", "refresh")

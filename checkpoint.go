@@ -20,11 +20,12 @@ import (
 // are quiet and before the components are cleaned up. All methods are safe for
 // concurrent use.
 //
-// It runs at most two goroutines of its own, one that renews the lease (from
-// Restore to Close) and one that schedules checkpoints (from Start to Close),
-// and one for each save that is under way. None is left when Close returns,
-// except one that a callback of a component, or an adapter that ignores its
-// context, keeps from returning.
+// It runs at most three goroutines of its own, one that renews the lease (from
+// Restore to Close), one that schedules checkpoints (from Start to Close) and,
+// with MaxCrashRestarts, one that waits for the process to prove healthy, and one
+// for each save that is under way. None is left when Close returns, except one
+// that a callback of a component, or an adapter that ignores its context, keeps
+// from returning.
 type Checkpointer struct {
 	adapter StateAdapter
 	owner   Owner // nil: no ownership
@@ -32,6 +33,7 @@ type Checkpointer struct {
 	invalid error // what is wrong with the options
 	log     *slog.Logger
 	keeper  *keeper       // nil: no ownership
+	starts  *starts       // counts those that ended badly
 	due     *schedule     // when which component is checkpointed
 	outage  outage        // of the store
 	faults  outage        // of components that cannot give their state
@@ -81,6 +83,7 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	}
 	c.outage = outage{log: o.Logger, down: "state cannot be saved or read", up: "all state can be saved and read again"}
 	c.faults = outage{log: o.Logger, down: "a component cannot be saved, because it does not give its state", up: "every component can be saved again"}
+	c.starts = &starts{c: c}
 	c.life, c.end = context.WithCancel(context.Background())
 	c.closing, c.shut = context.WithCancel(c.life)
 	c.closed = sync.OnceValue(c.close)
@@ -222,10 +225,8 @@ func (c *Checkpointer) Start() error {
 	if c.invalid != nil {
 		errs = append(errs, c.invalid)
 	}
-	for _, m := range members {
-		if !m.everRestored() {
-			errs = append(errs, &Error{Op: "start", ComponentID: m.id, Err: ErrNotRestored})
-		}
+	if err := c.unrestored(); err != nil {
+		errs = append(errs, err)
 	}
 	c.mu.Lock()
 	if c.closing.Err() != nil {
@@ -239,7 +240,22 @@ func (c *Checkpointer) Start() error {
 	}
 	c.due.plan(members)
 	c.spawn(func() { c.due.run(c.closing) })
+	if !c.starts.off() {
+		c.spawn(func() { c.starts.proveHealthy(c.closing) })
+	}
 	return nil
+}
+
+// unrestored names the components that were never restored.
+func (c *Checkpointer) unrestored() error {
+	members, _ := c.choose(nil)
+	var errs []error
+	for _, m := range members {
+		if !m.everRestored() {
+			errs = append(errs, &Error{Op: "start", ComponentID: m.id, Err: ErrNotRestored})
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Checkpoint saves the named components now, all without names, and returns when

@@ -32,7 +32,9 @@ func (c *Checkpointer) close() error {
 	keeping := c.keepLease(saving)
 	c.awaitRestore(saving)
 	members, _ := c.choose(nil)
+	counting := c.starts.end(saving)
 	c.saveFinally(saving, members)
+	await(saving, counting)
 	stop()
 	c.end() // saves that still hang are given up
 	unsaved := c.unsaved(members)

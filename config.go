@@ -225,6 +225,7 @@ func (c *Config) describe() []slog.Attr {
 	} else {
 		add("lease_ttl", o.LeaseTTL)
 	}
+	add("max_crash_restarts", o.MaxCrashRestarts)
 	add("consistent", o.Consistent)
 	add("restore", o.Restore)
 	for _, id := range slices.Sorted(maps.Keys(o.Components)) {

@@ -128,6 +128,7 @@ func (c *Config) readOptions(s *config.Section) {
 	if off {
 		o.LeaseTTL = -1
 	}
+	o.MaxCrashRestarts = int(s.Int("max_crash_restarts", math.MaxInt32))
 	o.Consistent = s.Bool("consistent")
 	o.Restore = restorePolicy(s)
 }

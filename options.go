@@ -25,6 +25,13 @@ type Options struct {
 	Consistent      bool                        // capture and restore all components as one set; not available yet, Restore refuses it
 	Spill           StateAdapter                // receives final snapshots when the adapter cannot be reached at Close; default none; the caller closes it
 	OnEvent         func(Event)                 // every save, skip, failure, restore, fence, lease change: the hook for metrics; must not block
+
+	// MaxCrashRestarts is how many starts in a row may end neither with Close nor
+	// after three intervals of work before Restore refuses the next one: a state
+	// that restores and then brings the process down would do so for ever. 5 is a
+	// good value, the default 0 counts nothing. The count is kept under the
+	// reserved id "~starts".
+	MaxCrashRestarts int
 }
 
 // ComponentOptions are exceptions for one component. Zero fields mean what
@@ -144,6 +151,9 @@ func (o *Options) check() error {
 		if d.value < 0 {
 			bad("Options.%s must not be negative", d.name)
 		}
+	}
+	if o.MaxCrashRestarts < 0 {
+		bad("Options.MaxCrashRestarts must not be negative")
 	}
 	if !o.Restore.valid() {
 		bad("Options.Restore %q is unknown", o.Restore)

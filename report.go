@@ -15,6 +15,11 @@ type Report struct {
 	// is, ended with Close. It is false when there was none.
 	CleanShutdown bool
 	Predecessor   string // holder of the lease before; empty if unknown or none
+
+	// CrashRestarts counts the starts in a row before this one that ended
+	// neither with Close nor after three intervals of work. It is 0 without
+	// Options.MaxCrashRestarts.
+	CrashRestarts int
 }
 
 // Component returns the result of one component.

@@ -106,8 +106,9 @@ func (c *Checkpointer) restoreOwned(ctx context.Context, members []*member) (Rep
 		if err := quiesce(ctx, members); err != nil {
 			return Report{}, err
 		}
-		results, err := c.restoreAll(ctx, members, 0)
-		return Report{Results: results}, err
+		var report Report
+		err := c.restoreCounted(ctx, members, 0, &report)
+		return report, err
 	}
 	var report Report
 	for round := 1; ; round++ {
@@ -122,12 +123,21 @@ func (c *Checkpointer) restoreOwned(ctx context.Context, members []*member) (Rep
 		if prev != nil && round == 1 {
 			report.Predecessor, report.CleanShutdown = prev.Holder, prev.Released
 		}
-		report.Results, err = c.restoreAll(ctx, members, l.Epoch)
+		err = c.restoreCounted(ctx, members, l.Epoch, &report)
 		if !errors.Is(err, errOutclaimed) || round == claimRounds || ctx.Err() != nil {
 			return report, err
 		}
 		c.keeper.drop()
 	}
+}
+
+// restoreCounted restores members after counting this start.
+func (c *Checkpointer) restoreCounted(ctx context.Context, members []*member, epoch uint64, report *Report) (err error) {
+	if report.CrashRestarts, err = c.starts.note(ctx, epoch); err != nil {
+		return err
+	}
+	report.Results, err = c.restoreAll(ctx, members, epoch)
+	return err
 }
 
 // restoreAll restores members in parallel. Its error joins those of the members.

@@ -57,6 +57,7 @@ var proofs = map[string][]string{
 	"S9 idle state expires":                  {"TestP10_AnUnchangedStateIsNotRewrittenButKeptAlive"},
 	"S10 schema up and down":                 {"TestAStateIsMigratedStepByStep", "TestAFailedMigrationAndANewerSchemaLeaveTheOriginal"},
 	"S11 a component was renamed":            {"TestAnEntryForAnUnknownComponentIsAnErrorOfRestore"},
+	"S12 a state that crashes the process":   {"TestTooManyStartsThatEndBadlyAreRefusedUntilSomebodyActs"},
 	"S13 bit rot":                            {"TestEveryFlippedByteOfAGenerationIsFoundOut", "TestCorruptionCostsOneGeneration"},
 	"S14 a wrong configuration":              {"TestConfig_bad_files_are_refused_with_every_problem_and_no_secret"},
 	"S15 clocks are wrong":                   {"TestARestoreThatMeetsAGreaterFenceTakesANewLease"},

@@ -1,0 +1,107 @@
+package durable
+
+import (
+	"context"
+)
+
+// flight is one save that any number of callers wait for.
+type flight struct {
+	done chan struct{}
+	err  error // valid once done is closed
+}
+
+func newFlight() *flight { return &flight{done: make(chan struct{})} }
+
+func landed(err error) *flight {
+	f := newFlight()
+	f.land(err)
+	return f
+}
+
+func (f *flight) land(err error) {
+	f.err = err
+	close(f.done)
+}
+
+func (f *flight) landed() bool {
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (f *flight) wait(ctx context.Context) error {
+	select {
+	case <-f.done:
+		return f.err
+	default:
+	}
+	select {
+	case <-f.done:
+		return f.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// save implements host.
+func (m *member) save(ctx context.Context) error { return m.request().wait(ctx) }
+
+// request returns a flight that covers every change made so far. It is the way
+// in for everybody but Close.
+func (m *member) request() *flight {
+	if m.c.closing.Err() != nil {
+		return landed(m.fail("save", ErrClosed))
+	}
+	return m.enqueue()
+}
+
+func (m *member) enqueue() *flight {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.waiting != nil {
+		return m.waiting // it has not begun, so it will cover this change too
+	}
+	f := newFlight()
+	m.waiting, m.newest = f, f
+	if !m.busy {
+		m.busy = m.c.spawn(m.work)
+		if !m.busy {
+			m.waiting = nil
+			f.land(m.fail("save", ErrClosed))
+		}
+	}
+	return f
+}
+
+// tick is a scheduled checkpoint. One that comes while a save is under way is
+// left out.
+func (m *member) tick() {
+	m.mu.Lock()
+	idle := m.gate == nil && !m.busy
+	m.mu.Unlock()
+	if idle {
+		m.request()
+	}
+}
+
+// work lands flights until none waits.
+func (m *member) work() {
+	for {
+		m.c.slots <- struct{}{}
+		m.mu.Lock()
+		f := m.waiting
+		m.waiting = nil // whoever comes from here on needs another flight
+		m.busy = f != nil
+		m.mu.Unlock()
+		if f != nil {
+			f.land(m.attemptSave())
+		}
+		<-m.c.slots
+		if f == nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,225 @@
+package durable
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+func (m *member) attemptSave() error {
+	m.mu.Lock()
+	gate, last := m.gate, m.stored
+	m.mu.Unlock()
+	if gate != nil {
+		return gate
+	}
+	ctx, cancel := context.WithTimeout(m.c.life, m.c.opts.SaveTimeout)
+	defer cancel()
+	start := time.Now()
+	done, err := m.saveChanged(ctx, last)
+	if err != nil {
+		err = m.fail("save", err)
+	}
+	m.settle(done, err)
+	m.c.event(done.op, m, done.version, done.bytes, start, err)
+	return err
+}
+
+// outcome is what one attempt to save came to.
+type outcome struct {
+	op string // "save" or "skip"
+	stored
+}
+
+// saveChanged saves the component, or only keeps the stored copy alive when
+// nothing changed since last.
+func (m *member) saveChanged(ctx context.Context, last stored) (outcome, error) {
+	changes := m.changeCount() // before the capture, so that it covers at least these
+	if m.counts() && last.attempt != "" && changes == last.changes {
+		done, vanished, err := m.refresh(ctx, last)
+		if !vanished {
+			return done, err
+		}
+	}
+	state, err := m.capture()
+	if err != nil {
+		return outcome{"save", last}, faultError{err}
+	}
+	next := last
+	next.changes, next.bytes = changes, len(state.Data)
+	if !m.counts() {
+		next.digest = sha256.Sum256(state.Data)
+		if last.attempt != "" && next.digest == last.digest {
+			done, vanished, err := m.refresh(ctx, next)
+			if !vanished {
+				return done, err
+			}
+		}
+	}
+	return m.write(ctx, next, state)
+}
+
+// refresh keeps the stored copy of an unchanged state alive. vanished means that
+// it must be written again.
+func (m *member) refresh(ctx context.Context, last stored) (done outcome, vanished bool, err error) {
+	err = m.c.adapter.SaveState(ctx, m.name, &Snapshot{Epoch: last.epoch, Version: last.version, WriteID: last.attempt})
+	switch {
+	case errors.Is(err, ErrLost), m.c.owner != nil && errors.Is(err, ErrConflict):
+		m.c.log.Warn("durable: stored state has vanished or was replaced, writing it again", "component", m.id, "error", err)
+		m.mu.Lock()
+		m.stored.anywhere = false // until that has succeeded
+		m.mu.Unlock()
+		return outcome{}, true, nil
+	case err != nil:
+		return outcome{"skip", last}, false, err
+	}
+	last.anywhere, last.short = true, false
+	return outcome{"skip", last}, false, nil
+}
+
+const conflictTries = 4
+
+// write stores state as a new version. The owner of a component continues above
+// whatever version it meets; without ownership a conflict means another writer,
+// who must not be overwritten.
+func (m *member) write(ctx context.Context, next stored, state *Snapshot) (outcome, error) {
+	var err error
+	for range conflictTries {
+		next.tried++
+		m.used(next.tried)
+		s := *state
+		s.Epoch, s.Version, s.WriteID, s.SavedAt = next.epoch, next.tried, rand.Text(), time.Now()
+		err = m.c.adapter.SaveState(ctx, m.name, &s)
+		if stored := errors.Is(err, ErrNotDurable); err == nil || stored {
+			next.attempt, next.version, next.anywhere, next.short = s.WriteID, s.Version, true, stored
+			break
+		}
+		if m.c.owner == nil || !errors.Is(err, ErrConflict) {
+			break
+		}
+		_, version := fenceOf(nil, err)
+		next.tried = max(next.tried, version)
+	}
+	return outcome{"save", next}, err
+}
+
+// used notes that version was tried: new bytes never take it again, whatever
+// became of the attempt.
+func (m *member) used(version uint64) {
+	m.mu.Lock()
+	m.stored.tried = max(m.stored.tried, version)
+	m.mu.Unlock()
+}
+
+// settle takes the result of an attempt in.
+func (m *member) settle(done outcome, err error) {
+	now := time.Now()
+	m.mu.Lock()
+	before := m.stored
+	m.status.Err = err
+	switch {
+	case err != nil:
+		m.status.Failures++
+	case done.op == "skip":
+		m.status.Skips++
+	default:
+		m.status.Saves++
+	}
+	if err == nil && (done.op == "save" || before.short) {
+		m.status.Version, m.status.SavedAt, m.status.Bytes = done.version, now, done.bytes
+	}
+	m.unsaved = err != nil && done.op == "save"
+	if err == nil {
+		m.good, m.backoff = now, 0
+	}
+	if err == nil || errors.Is(err, ErrNotDurable) { // then the next attempt asks for a confirmation only
+		m.stored = done.stored
+	}
+	if refused := m.refused(err); refused {
+		m.gate = err
+	}
+	m.mu.Unlock()
+	m.follow(before, done, err)
+}
+
+// refused reports that saving must stop until the component is restored.
+func (m *member) refused(err error) bool {
+	return errors.Is(err, ErrFenced) || m.c.owner == nil && errors.Is(err, ErrConflict)
+}
+
+// follow does what an attempt's result asks for beyond the component itself.
+func (m *member) follow(before stored, done outcome, err error) {
+	switch {
+	case err == nil:
+		m.c.outage.over(m.id)
+		m.c.faults.over(m.id)
+		if m.c.closing.Err() != nil && before.bytes >= 64 && done.bytes*10 <= before.bytes {
+			m.c.log.Warn("durable: the final snapshot is less than a tenth of the one before; was the component cleaned up before Close?",
+				"component", m.id, "bytes", done.bytes, "before", before.bytes)
+		}
+	case m.refused(err):
+		m.c.log.Error("durable: another owner has taken the component over; it is not saved any more until restored", "component", m.id, "error", err)
+		m.c.event("fence", m, done.version, 0, time.Now(), err)
+		if m.c.keeper != nil {
+			m.c.keeper.check()
+		}
+	case errors.As(err, new(faultError)):
+		m.c.faults.begin(m.id, err)
+		m.retrySoon()
+	default:
+		m.c.faults.over(m.id)
+		m.c.outage.begin(m.id, err)
+		m.retrySoon()
+	}
+}
+
+const firstBackoff = time.Second
+
+// retrySoon brings the next checkpoint forward after a failure, with
+// decorrelated jitter, so that a store that comes back is not stormed.
+func (m *member) retrySoon() {
+	m.mu.Lock()
+	m.backoff = min(m.interval, jitter(firstBackoff, 3*max(m.backoff, firstBackoff)))
+	in := m.backoff
+	m.mu.Unlock()
+	m.c.due.sooner(m, time.Now().Add(in))
+}
+
+// capture encodes the state; the result says what it is and lacks what makes it
+// a save. A panic in the component fails this component only.
+func (m *member) capture() (state *Snapshot, err error) {
+	defer recovered(m, "SnapshotState", &err)
+	data, err := m.comp.SnapshotState()
+	if err != nil {
+		return nil, err
+	}
+	if data == nil {
+		data = []byte{}
+	}
+	m.extended.Store(m.tracked != nil && !m.tracked.encodes(data))
+	return &Snapshot{Schema: m.schema(), Codec: m.codec(), Data: data}, nil
+}
+
+// faultError is the failure of a component to give its state, which says nothing
+// about the store.
+type faultError struct{ error }
+
+func (e faultError) Unwrap() error { return e.error }
+
+func recovered(m *member, in string, err *error) {
+	if r := recover(); r != nil {
+		m.c.log.Error("durable: a component panicked", "component", m.id, "in", in, "stack", string(debug.Stack()))
+		*err = fmt.Errorf("panic in %s: %.200s", in, fmt.Sprint(r))
+	}
+}
+
+func (m *member) codec() string {
+	if m.tracked != nil {
+		return m.tracked.stateCodec()
+	}
+	return ""
+}

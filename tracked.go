@@ -1,0 +1,111 @@
+package durable
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/durablestate/durable/internal/jsonstate"
+)
+
+// The methods below are what a Checkpointer knows of a StatefulComponent beyond
+// Component. They are promoted to whatever embeds it.
+
+// tracked is a component that counts its changes.
+type tracked interface {
+	attach(comp Component, h host) error
+	changeCount() uint64
+	encodes(data []byte) bool
+	fresh() bool
+	reset()
+	restoring(codec string, restore func() error) (changes uint64, err error)
+	stateCodec() string
+	withState(fn func(state any))
+}
+
+func (c *StatefulComponent[T]) attach(comp Component, h host) error {
+	if err := c.check(comp); err != nil {
+		return err
+	}
+	if !c.link.CompareAndSwap(nil, &link{comp, h}) {
+		return fmt.Errorf("it is registered already; each component needs a StatefulComponent of its own")
+	}
+	c.ensure()
+	c.restored()
+	return nil
+}
+
+func (c *StatefulComponent[T]) check(comp Component) error {
+	for _, v := range []any{comp, &c.value} {
+		_, m := v.(stateMarshaler)
+		_, u := v.(stateUnmarshaler)
+		switch {
+		case m && u:
+			return nil
+		case m != u:
+			return fmt.Errorf("%T has only one of MarshalState and UnmarshalState", v)
+		}
+	}
+	if t := reflect.TypeFor[T](); t.Kind() == reflect.Pointer && hooked(any(c.value)) {
+		return fmt.Errorf("the methods of %s would not be called, because the state is a pointer; use StatefulComponent[%s]", t, t.Elem())
+	}
+	return jsonstate.Check(reflect.TypeFor[T]())
+}
+
+// hooked reports that v has a method with special meaning.
+func hooked(v any) bool {
+	switch v.(type) {
+	case stateInitialiser, stateMarshaler, stateUnmarshaler, schemaHolder, schemaMigrator:
+		return true
+	}
+	return false
+}
+
+func (c *StatefulComponent[T]) changeCount() uint64 { return c.changes.Load() }
+
+// fresh reports whether the state is still the initialised zero T.
+func (c *StatefulComponent[T]) fresh() bool {
+	return c.changes.Load() == 0 && !c.primed
+}
+
+// reset replaces the state by the initialised zero T.
+func (c *StatefulComponent[T]) reset() {
+	var zero T
+	c.replace(zero)
+	c.restored()
+}
+
+// restoring calls restore, which gives RestoreState data in that codec, and
+// returns the change count up to which the state is what was restored.
+func (c *StatefulComponent[T]) restoring(codec string, restore func() error) (changes uint64, err error) {
+	a := &arrival{codec: codec, changes: c.changes.Load()}
+	c.arrival.Store(a)
+	defer c.arrival.CompareAndSwap(a, nil)
+	err = restore()
+	return a.changes, err
+}
+
+const (
+	codecJSON   = "json"
+	codecBinary = "binary"
+)
+
+func (c *StatefulComponent[T]) stateCodec() string {
+	_, onOwner := c.owner().(stateMarshaler)
+	if _, onState := any(&c.value).(stateMarshaler); onState || onOwner {
+		return codecBinary
+	}
+	return codecJSON
+}
+
+// withState calls fn with the *T under the lock.
+func (c *StatefulComponent[T]) withState(fn func(state any)) { c.View(func(v *T) { fn(v) }) }
+
+type (
+	stateInitialiser interface{ InitState() }
+	stateMarshaler   interface{ MarshalState() ([]byte, error) }
+	stateUnmarshaler interface{ UnmarshalState([]byte) error }
+	schemaHolder     interface{ StateSchema() int }
+	schemaMigrator   interface {
+		MigrateState(from int, data []byte) ([]byte, error)
+	}
+)

@@ -111,7 +111,7 @@ func leases(w *world) {
 	l = q.acquire("l", "two")
 	q.save("a", 10)
 	q.release(l)
-	l = q.acquire("l", "two")
+	q.acquire("l", "two")
 	q.Close()
 	q = w.open()
 	q.release(q.acquire("l", "three"))

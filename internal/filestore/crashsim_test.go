@@ -175,7 +175,8 @@ func (x *explorer) again(disk *crashfs.Disk, h *history, seen map[string]*observ
 
 // use saves one component, takes the leases and closes the store.
 func (x *explorer) use(p *proc, h *history, seen map[string]*observation) error {
-	for _, id := range slices.Sorted(maps.Keys(seen)) {
+	if ids := slices.Sorted(maps.Keys(seen)); len(ids) > 0 {
+		id := ids[0]
 		if err := p.save(id, 0); err != nil {
 			return err
 		}
@@ -187,7 +188,6 @@ func (x *explorer) use(p *proc, h *history, seen map[string]*observation) error 
 			return errors.New("the save is not there")
 		}
 		seen[id] = &o
-		break
 	}
 	for name, list := range h.leases {
 		l := p.acquire(name, "successor")

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -198,8 +199,10 @@ func (p *proc) together(size int, ids ...string) {
 		group, snaps = append(group, a), append(snaps, snap)
 	}
 	gate := make(chan struct{})
+	var shut atomic.Bool // not if an error met the commit before
 	p.w.disk.OnOp(func(op crashfs.Op) crashfs.Fault {
 		if op.Kind == "sync" {
+			shut.Store(true)
 			<-gate
 		}
 		return crashfs.Fault{}
@@ -210,7 +213,9 @@ func (p *proc) together(size int, ids ...string) {
 		synctest.Wait()
 		p.w.disk.OnOp(nil)
 	}
-	p.w.together = append(p.w.together, group[1:])
+	if shut.Load() {
+		p.w.together = append(p.w.together, group[1:])
+	}
 	close(gate)
 	wg.Wait()
 }

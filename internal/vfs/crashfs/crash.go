@@ -22,9 +22,6 @@ func (s *State) Crashes(r *rand.Rand, most int) iter.Seq[*Image] {
 	}
 }
 
-// Crash returns one state drawn at random.
-func (s *State) Crash(r *rand.Rand) *Image { return s.crash(drawing(r, 2+r.IntN(8))) }
-
 // ways returns a number not below that of the different states, once that is
 // above most any number above it.
 func (s *State) ways(most int) int {

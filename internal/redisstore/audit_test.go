@@ -35,6 +35,7 @@ func TestASoundServerHasNoFindings(t *testing.T) {
 }
 
 func TestTheAuditFindsWhatEndangersState(t *testing.T) {
+	t.Parallel()
 	primary := redistest.Start(t, "--maxmemory", "6mb", "--maxmemory-policy", "allkeys-lru")
 	e := newEnv(t, primary.URL(), nil)
 	s := e.open(redisstore.Options{TTL: time.Minute, Durability: "replicated:1"})

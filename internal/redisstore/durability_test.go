@@ -15,6 +15,7 @@ import (
 )
 
 func TestAReplicaThatDoesNotConfirmIsNoticed(t *testing.T) {
+	t.Parallel()
 	primary := redistest.Start(t)
 	replica := startReplica(t, primary)
 	e := newEnv(t, primary.URL(), nil)

@@ -172,6 +172,7 @@ func TestForgottenScriptsAreSentAgain(t *testing.T) {
 }
 
 func TestARestartIsSurvivedAndAnOutageIsNotAnAnswer(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	e := newEnv(t, srv.URL(), nil)
 	s := e.open(redisstore.Options{TTL: time.Hour})

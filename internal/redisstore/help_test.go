@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"context"
 	"crypto/rand"
+	"flag"
 	"fmt"
 	"hash/crc32"
 	"os"
@@ -24,6 +25,8 @@ var ctx = context.Background()
 
 func TestMain(m *testing.M) {
 	logging.Disable() // dials fail on purpose
+	flag.Parse()
+	_ = flag.Set("test.parallel", "6") // they wait for servers, not for processors
 	code := m.Run()
 	printTable()
 	os.Exit(code)

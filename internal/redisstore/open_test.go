@@ -72,6 +72,7 @@ func TestBadOptionsAreRefused(t *testing.T) {
 }
 
 func TestThePasswordIsInNoError(t *testing.T) {
+	t.Parallel()
 	const password = "p@ss/w:rd?#%"
 	srv := redistest.Start(t, "--requirepass", password)
 	dead := freeAddr(t)
@@ -262,6 +263,7 @@ func TestCloseEndsCallsToAFrozenServer(t *testing.T) {
 }
 
 func TestAClusterKeepsEachComponentInOneSlot(t *testing.T) {
+	t.Parallel()
 	nodes := []*redistest.Server{redistest.Start(t, "--cluster-enabled", "yes"), redistest.Start(t, "--cluster-enabled", "yes")}
 	for i, slots := range [][]any{{0, 8191}, {8192, 16383}} {
 		require.NoError(t, nodes[i].Client(t).Do(ctx, append([]any{"CLUSTER", "ADDSLOTSRANGE"}, slots...)...).Err())

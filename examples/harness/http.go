@@ -12,11 +12,13 @@ import (
 	"github.com/durablestate/durable"
 )
 
-// serve answers probes and questions until the server is closed.
-func serve(ctx context.Context, l net.Listener, p *pipeline, cp *durable.Checkpointer) *http.Server {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", healthz)
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { readyz(ctx, w, p, cp) })
+// servers answer until they are closed.
+type servers []*http.Server
+
+// serve answers probes and questions on l, and on open, unless that is nil,
+// probes alone: what changes or shows state stays on the loopback address.
+func serve(ctx context.Context, l, open net.Listener, p *pipeline, cp *durable.Checkpointer) servers {
+	mux := probes(ctx, p, cp)
 	mux.HandleFunc("GET /invariants", func(w http.ResponseWriter, _ *http.Request) { invariants(w, p, cp) })
 	mux.HandleFunc("POST /rules", func(w http.ResponseWriter, r *http.Request) {
 		if !p.isRestored() {
@@ -25,14 +27,36 @@ func serve(ctx context.Context, l net.Listener, p *pipeline, cp *durable.Checkpo
 		}
 		p.api.ServeHTTP(w, r)
 	})
+	var all servers
+	if open != nil {
+		all = append(all, answerOn(open, probes(ctx, p, cp), p, "listening for probes"))
+	}
+	return append(all, answerOn(l, mux, p, "listening"))
+}
+
+// probes returns the routes that anybody may ask.
+func probes(ctx context.Context, p *pipeline, cp *durable.Checkpointer) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", healthz)
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { readyz(ctx, w, p, cp) })
+	return mux
+}
+
+func answerOn(l net.Listener, mux *http.ServeMux, p *pipeline, log string) *http.Server {
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			p.log.Error("the server ended", "error", err)
 		}
 	}()
-	p.log.Info("listening", "address", l.Addr().String())
+	p.log.Info(log, "address", l.Addr().String())
 	return server
+}
+
+func (s servers) close() {
+	for _, server := range s {
+		_ = server.Close()
+	}
 }
 
 // healthz says that the process lives. An outage of the store is no reason to

@@ -31,6 +31,7 @@ var defaultConfig []byte
 type flags struct {
 	config string
 	listen string
+	probes string
 	rate   int
 	max    int64
 	seed   uint64
@@ -40,6 +41,7 @@ func main() {
 	var f flags
 	flag.StringVar(&f.config, "config", "", "YAML `file` with a state_persistence block; default the built-in examples/harness/config.yaml")
 	flag.StringVar(&f.listen, "listen", "127.0.0.1:8080", "`address` for /healthz, /readyz, /invariants and /rules")
+	flag.StringVar(&f.probes, "probes", "", "second `address` such as :8081, for /healthz and /readyz alone, which others may reach; default none")
 	flag.IntVar(&f.rate, "rate", 1000, "transactions per second; 0 is as fast as possible")
 	flag.Int64Var(&f.max, "max", 0, "stop after this many transactions; 0 is never")
 	flag.Uint64Var(&f.seed, "seed", 1, "chooses the simulated transactions")
@@ -67,6 +69,10 @@ func run(ctx context.Context, f flags, log *slog.Logger) (err error) {
 		return err
 	}
 	defer l.Close()
+	open, err := listenProbes(f.probes)
+	if err != nil {
+		return err
+	}
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	cfg.Options.Logger = log
@@ -83,8 +89,8 @@ func run(ctx context.Context, f flags, log *slog.Logger) (err error) {
 	p := newPipeline(f, log)
 	p.setup()
 	defer p.cleanup() // last: it empties what Close saves
-	server := serve(ctx, l, p, cp)
-	defer server.Close()                                   // probes get answers from before Restore until after Close
+	servers := serve(ctx, l, open, p, cp)
+	defer servers.close()                                  // probes get answers from before Restore until after Close
 	defer func() { err = errors.Join(err, p.close(cp)) }() // the workers are quiet by now
 
 	if err := p.register(cp); err != nil {
@@ -132,4 +138,16 @@ func listen(address string) (net.Listener, error) {
 		return nil, fmt.Errorf("-listen %s: must be a loopback address such as 127.0.0.1:8080", address)
 	}
 	return net.Listen("tcp", address)
+}
+
+// listenProbes listens where a kubelet can ask, nil for no address.
+func listenProbes(address string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("-probes: %w", err)
+	}
+	return l, nil
 }

@@ -36,11 +36,12 @@ type state struct {
 
 // harness is one process.
 type harness struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	base string           // URL
-	log  []map[string]any // complete once the process has ended
-	done chan struct{}
+	t      *testing.T
+	cmd    *exec.Cmd
+	base   string           // URL
+	probes string           // URL, with -probes
+	log    []map[string]any // complete once the process has ended
+	done   chan struct{}
 }
 
 // program is the compiled program: what counts is the process from outside.
@@ -92,6 +93,9 @@ func (h *harness) read(out io.Reader, address chan<- string) {
 			line["msg"] = lines.Text() // of the runtime: a panic, a race
 		}
 		h.log = append(h.log, line)
+		if line["msg"] == "listening for probes" { // before the other
+			h.probes = "http://" + line["address"].(string)
+		}
 		if line["msg"] == "listening" {
 			address <- line["address"].(string)
 		}
@@ -126,6 +130,18 @@ func (h *harness) until(path string, good func(status int, body string) bool) {
 func (h *harness) ready() {
 	h.t.Helper()
 	h.until("/readyz", func(status int, body string) bool { return status == 200 && body == "ready" })
+}
+
+func TestOnlyProbesAreAnsweredWhereOthersMayAsk(t *testing.T) {
+	h := start(t, []string{"STATE_DIRECTORY=" + t.TempDir()}, "-probes", "127.0.0.1:0")
+	h.ready()
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/invariants": 404, "/rules": 404, "/": 404} {
+		status, body := h.answer(http.Get(h.probes + path))
+		require.Equal(t, want, status, "%s: %s", path, body)
+	}
+	status, _ := h.answer(http.Post(h.probes+"/rules?block=eve", "", nil))
+	require.Equal(t, 404, status)
+	require.EqualValues(t, 1, h.block("eve"), "and is where it was")
 }
 
 // invariants asks the process, which must have nothing to complain about.

@@ -66,7 +66,7 @@ func (t *table) take(e event) (show string) {
 			return t.output[id]
 		}
 	}
-	return ""
+	return show
 }
 
 func (t *table) problem(format string, args ...any) {

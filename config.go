@@ -83,7 +83,11 @@ func (c *Config) OpenAdapter(ctx context.Context) (StateAdapter, error) {
 		return opened(OpenRedisAdapter(ctx, s.redisURL.Reveal(), &opts))
 	case "file":
 		opts := s.file
-		return opened(NewFileAdapter(s.directory, &opts))
+		a, err := NewFileAdapter(s.directory, &opts)
+		if err == nil && a.Durable() != nil {
+			c.logger().Warn("durable: the directory may not keep state through a power cut", "error", a.Durable())
+		}
+		return opened(a, err)
 	default:
 		return NewMemoryAdapter(&MemoryOptions{Keep: s.redis.Keep, TTL: s.ttl}), nil
 	}
@@ -132,13 +136,16 @@ func (c *Config) checked() (*settings, error) {
 	return c.settings, nil
 }
 
+func (c *Config) logger() *slog.Logger {
+	if c.Options.Logger != nil {
+		return c.Options.Logger
+	}
+	return slog.Default()
+}
+
 func (c *Config) warn() {
 	if text := c.ttlProblem(warnTTLBelow); text != "" {
-		l := c.Options.Logger
-		if l == nil {
-			l = slog.Default()
-		}
-		l.Warn("durable: ttl is short: an outage longer than it makes the state expire", "detail", text)
+		c.logger().Warn("durable: ttl is short: an outage longer than it makes the state expire", "detail", text)
 	}
 }
 

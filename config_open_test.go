@@ -1,7 +1,9 @@
 package durable_test
 
 import (
+	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -80,4 +82,23 @@ func TestConfig_an_address_that_the_client_refuses_is_an_error_without_the_addre
 	a, err := cfg.OpenAdapter(t.Context())
 	require.Error(t, err)
 	require.True(t, a == nil, "a nil adapter in an interface that is not nil")
+}
+
+func TestConfig_opening_warns_of_a_directory_in_memory(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("SKIPPED: needs a Linux tmpfs")
+	}
+	dir, err := os.MkdirTemp("/dev/shm", "durable")
+	if err != nil {
+		t.Skipf("SKIPPED: needs a tmpfs at /dev/shm: %v", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	j := &journal{}
+	cfg, err := durable.ParseConfig([]byte("state_persistence: {adapter: file, directory: " + dir + "}"))
+	require.NoError(t, err)
+	cfg.Options.Logger = j.options().Logger
+	a, err := cfg.OpenAdapter(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, a.Close())
+	require.Equal(t, 1, j.lineCount("may not keep state through a power cut"))
 }

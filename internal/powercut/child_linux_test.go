@@ -159,7 +159,10 @@ func (p *process) must() string {
 	alarm := time.AfterFunc(time.Minute, func() { _ = p.cmd.Process.Kill() })
 	defer alarm.Stop()
 	line, ok := p.line()
-	require.True(p.t, ok, "the child ended or hangs: %s", &p.stderr)
+	if !ok {
+		p.kill()
+		require.FailNow(p.t, "the child ended or hangs", "%s", &p.stderr)
+	}
 	return line
 }
 

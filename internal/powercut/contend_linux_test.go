@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"strings"
 	"syscall"
@@ -24,9 +23,6 @@ const wanted = "wanted" // the component
 // others, until somebody with a greater epoch has claimed it.
 func (j job) contend() error {
 	a, err := durable.NewFileAdapter(j.Dir, nil)
-	for errors.Is(err, fs.ErrNotExist) { // the others deleted too fast for it
-		a, err = durable.NewFileAdapter(j.Dir, nil)
-	}
 	if err != nil {
 		return err
 	}

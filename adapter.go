@@ -105,7 +105,8 @@ type Snapshot struct {
 }
 
 // Owner is the optional capability of an adapter to have one owner at a time.
-// It is found through a wrapper's Unwrap() StateAdapter method.
+// It is found through a wrapper's Unwrap() StateAdapter method, so a wrapper that
+// changes component ids must implement it itself.
 //
 // A lease belongs to a system, that is to all components of one Checkpointer.
 // Its epoch fences every save, so a lease is safe even if clocks are wrong: a

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"reflect"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,16 +23,18 @@ import (
 // It runs at most two goroutines of its own, one that renews the lease (from
 // Restore to Close) and one that schedules checkpoints (from Start to Close),
 // and one for each save that is under way. None is left when Close returns,
-// except one that a component's callback keeps from returning.
+// except one that a callback of a component, or an adapter that ignores its
+// context, keeps from returning.
 type Checkpointer struct {
 	adapter StateAdapter
 	owner   Owner // nil: no ownership
 	opts    Options
 	invalid error // what is wrong with the options
 	log     *slog.Logger
-	keeper  *keeper   // nil: no ownership
-	due     *schedule // when which component is checkpointed
-	outage  outage
+	keeper  *keeper       // nil: no ownership
+	due     *schedule     // when which component is checkpointed
+	outage  outage        // of the store
+	faults  outage        // of components that cannot give their state
 	slots   chan struct{} // bounds how many components are captured and saved at a time
 
 	life    context.Context // ends when Close has waited long enough
@@ -63,6 +68,9 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	if a == nil {
 		err = errors.Join(err, errors.New("New needs an adapter"))
 	}
+	if sameAdapter(a, o.Spill) {
+		err = errors.Join(err, errors.New("Options.Spill must not be the adapter itself"))
+	}
 	if err != nil {
 		err = &Error{Op: "configure", Err: err}
 	}
@@ -71,7 +79,8 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 		slots: make(chan struct{}, saveSlots), restoring: make(chan struct{}, 1),
 		byID: map[string]*member{}, idle: make(chan struct{}),
 	}
-	c.outage.log = o.Logger
+	c.outage = outage{log: o.Logger, down: "state cannot be saved or read", up: "all state can be saved and read again"}
+	c.faults = outage{log: o.Logger, down: "a component cannot be saved, because it does not give its state", up: "every component can be saved again"}
 	c.life, c.end = context.WithCancel(context.Background())
 	c.closing, c.shut = context.WithCancel(c.life)
 	c.closed = sync.OnceValue(c.close)
@@ -86,17 +95,32 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 
 // findOwner looks for the Owner capability through wrappers.
 func findOwner(a StateAdapter) Owner {
-	for a != nil {
+	for ; a != nil; a = unwrap(a) {
 		if o, ok := a.(Owner); ok {
 			return o
 		}
-		w, ok := a.(interface{ Unwrap() StateAdapter })
-		if !ok {
-			return nil
-		}
-		a = w.Unwrap()
 	}
 	return nil
+}
+
+// unwrap returns what a wraps, nil if it is no wrapper.
+func unwrap(a StateAdapter) StateAdapter {
+	if w, ok := a.(interface{ Unwrap() StateAdapter }); ok {
+		return w.Unwrap()
+	}
+	return nil
+}
+
+// sameAdapter reports that a and b are one adapter, perhaps in wrappers.
+func sameAdapter(a, b StateAdapter) bool {
+	for ; a != nil && reflect.ValueOf(a).Comparable(); a = unwrap(a) {
+		for s := b; s != nil && reflect.ValueOf(s).Comparable(); s = unwrap(s) {
+			if a == s {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // namespace returns what precedes a component id in the adapter.
@@ -178,7 +202,9 @@ func (c *Checkpointer) choose(ids []string) ([]*member, error) {
 	var errs []error
 	for _, id := range ids {
 		if m := c.byID[id]; m != nil {
-			chosen = append(chosen, m)
+			if !slices.Contains(chosen, m) {
+				chosen = append(chosen, m)
+			}
 		} else {
 			errs = append(errs, &Error{Op: "choose", ComponentID: id, Err: ErrNotRegistered})
 		}
@@ -331,5 +357,10 @@ func (c *Checkpointer) event(op string, m *member, version uint64, bytes int, st
 	if m != nil {
 		e.ComponentID = m.id
 	}
+	defer func() {
+		if r := recover(); r != nil {
+			c.log.Error("durable: OnEvent panicked", "op", op, "stack", string(debug.Stack()))
+		}
+	}()
 	c.opts.OnEvent(e)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 )
 
@@ -13,20 +14,21 @@ import (
 //
 // nil means that every component's last change is durable. Otherwise errors.As
 // finds a *CloseError that lists what is not, and how old its last good
-// checkpoint is; what went to Options.Spill is listed too. Saves run in parallel
-// and are tried again within Options.CloseTimeout, which Close keeps whatever the
-// components and the store do. It works without Start, after a failed Restore,
-// and again, with the same result.
+// checkpoint is; what went to Options.Spill is listed too, and so are changes
+// made after a Restore that failed, but not what was set up before it. Saves run
+// in parallel and are tried again within Options.CloseTimeout, which Close keeps
+// whatever the components and the store do. It works without Start, after a
+// failed Restore, and again, with the same result.
 func (c *Checkpointer) Close() error { return c.closed() }
 
 func (c *Checkpointer) close() error {
 	c.shut()
 	ctx, cancel := context.WithTimeout(context.Background(), c.opts.CloseTimeout)
 	defer cancel()
-	c.awaitRestore(ctx)
 	saving, stop := context.WithTimeout(ctx, c.opts.CloseTimeout-c.reserve())
 	defer stop()
 	keeping := c.keepLease(saving)
+	c.awaitRestore(saving)
 	members, _ := c.choose(nil)
 	c.saveFinally(saving, members)
 	stop()
@@ -35,18 +37,38 @@ func (c *Checkpointer) close() error {
 	if c.opts.Spill != nil {
 		c.spillAll(ctx, unsaved)
 	}
-	<-keeping
+	await(ctx, keeping)
 	c.letGo(ctx)
 	err := c.closeResult(unsaved)
 	c.shutMembers(members)
 	return errors.Join(err, c.finish(ctx))
 }
 
-// awaitRestore lets a Restore that Close interrupts come to its end.
+// awaitRestore lets a Restore that Close interrupts come to its end. One whose
+// component hangs costs the others a quarter of the budget.
 func (c *Checkpointer) awaitRestore(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, c.opts.CloseTimeout/4)
+	defer cancel()
 	select {
 	case c.restoring <- struct{}{}:
 	case <-ctx.Done():
+	}
+}
+
+// await waits for done for no more than half of what ctx has left.
+func await(ctx context.Context, done <-chan struct{}) bool {
+	end, _ := ctx.Deadline()
+	ctx, cancel := context.WithTimeout(ctx, time.Until(end)/2)
+	defer cancel()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	select {
+	case <-done:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -63,7 +85,7 @@ func (c *Checkpointer) keepLease(ctx context.Context) <-chan struct{} {
 	done := make(chan struct{})
 	if c.keeper == nil || !c.spawn(func() {
 		defer close(done)
-		for sleep(ctx, c.opts.LeaseTTL/3) {
+		for sleep(ctx, c.keeper.period()) {
 			c.keeper.renew(ctx)
 		}
 	}) {
@@ -121,8 +143,9 @@ func (m *member) wantsFinal(round int) bool {
 func (c *Checkpointer) unsaved(members []*member) (list []*member) {
 	for _, m := range members {
 		m.mu.Lock()
-		saved := m.quiet() && !m.changed()
-		idle := m.gate != nil && !m.ever && (m.tracked == nil || m.tracked.fresh())
+		asked := m.gate == nil || m.counts() // a closed gate lets nobody ask
+		saved := m.quiet() && !m.changed() && asked
+		idle := !m.ever && (!m.asked || m.changeCount() == m.atRestore) // only set up, nothing processed
 		m.mu.Unlock()
 		if !saved && !idle {
 			list = append(list, m)
@@ -183,8 +206,14 @@ func (c *Checkpointer) letGo(ctx context.Context) {
 	if c.keeper == nil {
 		return
 	}
-	start := time.Now()
-	err := c.keeper.release(ctx)
+	start, released := time.Now(), make(chan error, 1)
+	c.spawn(func() { released <- c.keeper.release(ctx) })
+	var err error
+	select {
+	case err = <-released:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
 	if err != nil && !errors.Is(err, ErrFenced) {
 		c.log.Warn("durable: the lease could not be released; a successor waits for its expiry", "error", err)
 	}
@@ -231,14 +260,29 @@ func (c *Checkpointer) finish(ctx context.Context) error {
 	}
 	closers := c.closers
 	c.mu.Unlock()
-	select {
-	case <-c.idle:
-	case <-ctx.Done():
+	if !await(ctx, c.idle) {
 		c.log.Error("durable: a component's callback or the adapter does not return; its goroutine is left behind")
 	}
-	var errs []error
-	for _, cl := range closers {
-		errs = append(errs, cl.Close())
+	return closeAll(ctx, closers)
+}
+
+// closeAll closes closers in order and waits for them until ctx ends.
+func closeAll(ctx context.Context, closers []io.Closer) error {
+	if len(closers) == 0 {
+		return nil
 	}
-	return errors.Join(errs...)
+	closed := make(chan error, 1)
+	go func() {
+		var errs []error
+		for _, cl := range closers {
+			errs = append(errs, cl.Close())
+		}
+		closed <- errors.Join(errs...)
+	}()
+	select {
+	case err := <-closed:
+		return err
+	case <-ctx.Done():
+		return &Error{Op: "close", Err: errors.New("the adapter does not return from Close; it is left behind")}
+	}
 }

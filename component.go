@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -58,10 +59,18 @@ type StatefulComponent[T any] struct {
 	mu      sync.RWMutex
 	value   T
 	ready   atomic.Bool   // the state was initialised
-	changes atomic.Uint64 // grows with every Update; written under mu
+	changes atomic.Uint64 // grows with every Update and RestoreState; written under mu
 	primed  bool          // started from something other than the zero T
-	codec   string        // of the data that the next RestoreState is given
+	arrival atomic.Pointer[arrival]
+	encoded atomic.Pointer[byte] // first byte of what SnapshotState returned last
 	link    atomic.Pointer[link]
+}
+
+// arrival is what a Checkpointer is about to give RestoreState. Without one the
+// program itself replaces the state, which is a change like any other.
+type arrival struct {
+	codec   string
+	changes uint64 // change count up to which the state is the stored one
 }
 
 // link ties a StatefulComponent to its Checkpointer.
@@ -176,6 +185,21 @@ func lock(ctx context.Context, mu *sync.RWMutex) error {
 
 // SnapshotState returns the encoded state. The caller owns the result.
 func (c *StatefulComponent[T]) SnapshotState() ([]byte, error) {
+	data, err := c.snapshot()
+	if len(data) > 0 {
+		c.encoded.Store(&data[0])
+	}
+	return slices.Clip(data), err // so that who appends to it gets other bytes; see encodes
+}
+
+// encodes reports that data is what SnapshotState returned last, and not what
+// the component that embeds it has made of that.
+func (c *StatefulComponent[T]) encodes(data []byte) bool {
+	last := c.encoded.Swap(nil)
+	return len(data) > 0 && last == &data[0]
+}
+
+func (c *StatefulComponent[T]) snapshot() ([]byte, error) {
 	if m, ok := c.owner().(stateMarshaler); ok {
 		return m.MarshalState()
 	}
@@ -205,27 +229,33 @@ func encode[T any](v *T) ([]byte, error) {
 }
 
 // RestoreState replaces the state by data, which it decodes into a fresh T: it
-// never merges. After an error the state is as it was before.
+// never merges. After an error the state is as it was before. Called by the
+// program itself it is a change, which the next checkpoint saves.
 func (c *StatefulComponent[T]) RestoreState(data []byte) error {
-	c.mu.Lock()
-	codec := c.codec
-	c.codec = ""
-	c.mu.Unlock()
-	if codec == "" {
-		codec = c.stateCodec()
+	a := c.arrival.Swap(nil)
+	own := a == nil
+	if own {
+		a = &arrival{}
 	}
-	if u, ok := c.owner().(stateUnmarshaler); ok && codec == codecBinary {
+	if a.codec == "" {
+		a.codec = c.stateCodec()
+	}
+	if u, ok := c.owner().(stateUnmarshaler); ok && a.codec == codecBinary {
 		if err := u.UnmarshalState(data); err != nil {
 			return err
+		}
+		if own {
+			c.changes.Add(1)
 		}
 		c.restored()
 		return nil
 	}
 	var fresh T
-	if err := decode(codec, data, &fresh); err != nil {
+	if err := decode(a.codec, data, &fresh); err != nil {
 		return err
 	}
-	c.replace(fresh)
+	a.changes = c.replace(fresh)
+	c.restored()
 	return nil
 }
 
@@ -240,13 +270,21 @@ func decode[T any](codec string, data []byte, v *T) error {
 	return u.UnmarshalState(data)
 }
 
-// replace makes v the state and initialises it.
-func (c *StatefulComponent[T]) replace(v T) {
+// replace makes v the state, initialises it and returns the change count. When
+// InitState panics the state is as it was before.
+func (c *StatefulComponent[T]) replace(v T) uint64 {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	old, done := c.value, false
+	defer func() {
+		if !done {
+			c.value = old
+		}
+	}()
 	c.value = v
 	c.init()
-	c.mu.Unlock()
-	c.restored()
+	done = true
+	return c.changes.Add(1)
 }
 
 // restored calls the registered component's InitState.
@@ -283,9 +321,10 @@ func (c *StatefulComponent[T]) owner() Component {
 type tracked interface {
 	attach(comp Component, h host) error
 	changeCount() uint64
+	encodes(data []byte) bool
 	fresh() bool
 	reset()
-	expect(codec string)
+	restoring(codec string, restore func() error) (changes uint64, err error)
 	stateCodec() string
 	withState(fn func(state any))
 }
@@ -313,7 +352,19 @@ func (c *StatefulComponent[T]) check(comp Component) error {
 			return fmt.Errorf("%T has only one of MarshalState and UnmarshalState", v)
 		}
 	}
+	if t := reflect.TypeFor[T](); t.Kind() == reflect.Pointer && hooked(any(c.value)) {
+		return fmt.Errorf("the methods of %s would not be called, because the state is a pointer; use StatefulComponent[%s]", t, t.Elem())
+	}
 	return jsonstate.Check(reflect.TypeFor[T]())
+}
+
+// hooked reports that v has a method with special meaning.
+func hooked(v any) bool {
+	switch v.(type) {
+	case stateInitialiser, stateMarshaler, stateUnmarshaler, schemaHolder, schemaMigrator:
+		return true
+	}
+	return false
 }
 
 func (c *StatefulComponent[T]) changeCount() uint64 { return c.changes.Load() }
@@ -327,13 +378,17 @@ func (c *StatefulComponent[T]) fresh() bool {
 func (c *StatefulComponent[T]) reset() {
 	var zero T
 	c.replace(zero)
+	c.restored()
 }
 
-// expect says in which codec the next RestoreState gets its data.
-func (c *StatefulComponent[T]) expect(codec string) {
-	c.mu.Lock()
-	c.codec = codec
-	c.mu.Unlock()
+// restoring calls restore, which gives RestoreState data in that codec, and
+// returns the change count up to which the state is what was restored.
+func (c *StatefulComponent[T]) restoring(codec string, restore func() error) (changes uint64, err error) {
+	a := &arrival{codec: codec, changes: c.changes.Load()}
+	c.arrival.Store(a)
+	defer c.arrival.CompareAndSwap(a, nil)
+	err = restore()
+	return a.changes, err
 }
 
 const (

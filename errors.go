@@ -79,7 +79,7 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, " %q", e.ComponentID)
 	}
 	b.WriteString(": ")
-	b.WriteString(strings.TrimPrefix(e.Err.Error(), "durable: "))
+	b.WriteString(strings.ReplaceAll(e.Err.Error(), "durable: ", "")) // said already
 	if e.Epoch != 0 || e.Version != 0 {
 		fmt.Fprintf(&b, " (fence: epoch %d, version %d)", e.Epoch, e.Version)
 	}

@@ -131,8 +131,11 @@ func (k *keeper) check() {
 	}
 }
 
+// period is the time between renewals.
+func (k *keeper) period() time.Duration { return max(k.c.opts.LeaseTTL/3, time.Millisecond) }
+
 func (k *keeper) run() {
-	t := time.NewTicker(max(k.c.opts.LeaseTTL/3, time.Millisecond))
+	t := time.NewTicker(k.period())
 	defer t.Stop()
 	for {
 		select {
@@ -171,17 +174,18 @@ func (k *keeper) renew(ctx context.Context) {
 	}
 	k.mu.Unlock()
 	if current && errors.Is(err, ErrFenced) {
-		k.c.superseded(err)
+		k.c.superseded(held.Epoch, err)
 	}
 }
 
-// superseded stops all saves: another owner has the lease.
-func (c *Checkpointer) superseded(err error) {
+// superseded stops all saves up to epoch: another owner has the lease. What a
+// Restore has opened under a newer lease meanwhile goes on.
+func (c *Checkpointer) superseded(epoch uint64, err error) {
 	c.log.Error("durable: another owner has taken over; nothing is saved any more until restored", "error", err)
 	members, _ := c.choose(nil)
 	for _, m := range members {
 		m.mu.Lock()
-		if m.gate == nil {
+		if m.gate == nil && m.stored.epoch <= epoch {
 			m.gate = &Error{Op: "save", ComponentID: m.id, Err: err}
 		}
 		m.mu.Unlock()

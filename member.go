@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,7 +18,8 @@ type member struct {
 	c        *Checkpointer
 	id, name string // as registered, as the adapter knows it
 	comp     Component
-	tracked  tracked // nil: the component does not count its changes
+	tracked  tracked     // nil: the component does not count its changes
+	extended atomic.Bool // the component makes more of its snapshot than tracked counts
 	interval time.Duration
 	policy   RestorePolicy
 
@@ -28,11 +30,19 @@ type member struct {
 	busy    bool    // a goroutine works the flights off
 	stored  stored
 	status  ComponentStatus
-	ever    bool      // it was restored once
-	unsaved bool      // the last attempt found a change and failed
-	good    time.Time // when the stored copy was last known to be current
-	backoff time.Duration
-	start   []byte // encoded state to start from, when it is not the zero state
+	ever    bool // it was restored once
+	unsaved bool // the last attempt found a change and failed
+
+	asked     bool      // a Restore was asked for
+	atRestore uint64    // change count at that moment; fixed once one succeeded
+	good      time.Time // when the stored copy was last known to be current
+	backoff   time.Duration
+
+	// Only the Restore that is under way uses these.
+	start   *Snapshot // state to start from, when it is not the zero state
+	setUp   uint64    // change count when it began
+	applied uint64    // change count up to which the state is the stored one
+	floor   uint64    // epoch below which the spill adapter refuses saves
 }
 
 // stored is what is known of the copy in the store.
@@ -42,9 +52,10 @@ type stored struct {
 	attempt  string            // write id of the last accepted save; empty: none under this epoch
 	version  uint64            // of that save
 	changes  uint64            // change count it covers
-	digest   [sha256.Size]byte // of its data, for components that count no changes
+	digest   [sha256.Size]byte // of its data, where the change count does not tell all
 	bytes    int
-	anywhere bool // some snapshot is stored
+	anywhere bool // some snapshot is stored and has not vanished
+	short    bool // it is stored, but not as durably as configured
 }
 
 // flight is one save that any number of callers wait for.
@@ -209,32 +220,39 @@ type outcome struct {
 // saveChanged saves the component, or only keeps the stored copy alive when
 // nothing changed since last.
 func (m *member) saveChanged(ctx context.Context, last stored) (outcome, error) {
-	changes := uint64(0)
-	if m.tracked != nil {
-		changes = m.tracked.changeCount() // before the capture, so that it covers at least these
-		if last.attempt != "" && changes == last.changes {
-			done, vanished, err := m.refresh(ctx, last)
-			if !vanished {
-				return done, err
-			}
+	changes := m.changeCount() // before the capture, so that it covers at least these
+	if m.counts() && last.attempt != "" && changes == last.changes {
+		done, vanished, err := m.refresh(ctx, last)
+		if !vanished {
+			return done, err
 		}
 	}
-	data, err := m.capture()
+	state, err := m.capture()
 	if err != nil {
-		return outcome{"save", last}, err
+		return outcome{"save", last}, faultError{err}
 	}
 	next := last
-	next.changes, next.bytes = changes, len(data)
-	if m.tracked == nil {
-		next.digest = sha256.Sum256(data)
+	next.changes, next.bytes = changes, len(state.Data)
+	if !m.counts() {
+		next.digest = sha256.Sum256(state.Data)
 		if last.attempt != "" && next.digest == last.digest {
-			done, vanished, err := m.refresh(ctx, last)
+			done, vanished, err := m.refresh(ctx, next)
 			if !vanished {
 				return done, err
 			}
 		}
 	}
-	return m.write(ctx, next, data)
+	return m.write(ctx, next, state)
+}
+
+// counts reports that the component's change count tells of every change.
+func (m *member) counts() bool { return m.tracked != nil && !m.extended.Load() }
+
+func (m *member) changeCount() uint64 {
+	if m.tracked == nil {
+		return 0
+	}
+	return m.tracked.changeCount()
 }
 
 // refresh keeps the stored copy of an unchanged state alive. vanished means that
@@ -244,37 +262,39 @@ func (m *member) refresh(ctx context.Context, last stored) (done outcome, vanish
 	switch {
 	case errors.Is(err, ErrLost), m.c.owner != nil && errors.Is(err, ErrConflict):
 		m.c.log.Warn("durable: stored state has vanished or was replaced, writing it again", "component", m.id, "error", err)
+		m.mu.Lock()
+		m.stored.anywhere = false // until that has succeeded
+		m.mu.Unlock()
 		return outcome{}, true, nil
 	case err != nil:
 		return outcome{"skip", last}, false, err
 	}
+	last.anywhere, last.short = true, false
 	return outcome{"skip", last}, false, nil
 }
 
 const conflictTries = 4
 
-// write stores data as a new version. The owner of a component continues above
+// write stores state as a new version. The owner of a component continues above
 // whatever version it meets; without ownership a conflict means another writer,
 // who must not be overwritten.
-func (m *member) write(ctx context.Context, next stored, data []byte) (outcome, error) {
+func (m *member) write(ctx context.Context, next stored, state *Snapshot) (outcome, error) {
 	var err error
 	for range conflictTries {
 		next.tried++
 		m.used(next.tried)
-		s := &Snapshot{
-			Epoch: next.epoch, Version: next.tried, WriteID: rand.Text(),
-			Schema: m.schema(), Codec: m.codec(), SavedAt: time.Now(), Data: data,
-		}
-		err = m.c.adapter.SaveState(ctx, m.name, s)
-		if err == nil {
-			next.attempt, next.version, next.anywhere = s.WriteID, s.Version, true
+		s := *state
+		s.Epoch, s.Version, s.WriteID, s.SavedAt = next.epoch, next.tried, rand.Text(), time.Now()
+		err = m.c.adapter.SaveState(ctx, m.name, &s)
+		if stored := errors.Is(err, ErrNotDurable); err == nil || stored {
+			next.attempt, next.version, next.anywhere, next.short = s.WriteID, s.Version, true, stored
 			break
 		}
-		if e := (*Error)(nil); m.c.owner == nil || !errors.Is(err, ErrConflict) || !errors.As(err, &e) {
+		if m.c.owner == nil || !errors.Is(err, ErrConflict) {
 			break
-		} else {
-			next.tried = max(next.tried, e.Version)
 		}
+		_, version := fenceOf(nil, err)
+		next.tried = max(next.tried, version)
 	}
 	return outcome{"save", next}, err
 }
@@ -300,11 +320,16 @@ func (m *member) settle(done outcome, err error) {
 		m.status.Skips++
 	default:
 		m.status.Saves++
+	}
+	if err == nil && (done.op == "save" || before.short) {
 		m.status.Version, m.status.SavedAt, m.status.Bytes = done.version, now, done.bytes
 	}
 	m.unsaved = err != nil && done.op == "save"
 	if err == nil {
-		m.stored, m.good, m.backoff = done.stored, now, 0
+		m.good, m.backoff = now, 0
+	}
+	if err == nil || errors.Is(err, ErrNotDurable) { // then the next attempt asks for a confirmation only
+		m.stored = done.stored
 	}
 	if refused := m.refused(err); refused {
 		m.gate = err
@@ -323,6 +348,7 @@ func (m *member) follow(before stored, done outcome, err error) {
 	switch {
 	case err == nil:
 		m.c.outage.over(m.id)
+		m.c.faults.over(m.id)
 		if m.c.closing.Err() != nil && before.bytes >= 64 && done.bytes*10 <= before.bytes {
 			m.c.log.Warn("durable: the final snapshot is less than a tenth of the one before; was the component cleaned up before Close?",
 				"component", m.id, "bytes", done.bytes, "before", before.bytes)
@@ -333,7 +359,11 @@ func (m *member) follow(before stored, done outcome, err error) {
 		if m.c.keeper != nil {
 			m.c.keeper.check()
 		}
+	case errors.As(err, new(faultError)):
+		m.c.faults.begin(m.id, err)
+		m.retrySoon()
 	default:
+		m.c.faults.over(m.id)
 		m.c.outage.begin(m.id, err)
 		m.retrySoon()
 	}
@@ -351,15 +381,26 @@ func (m *member) retrySoon() {
 	m.c.due.sooner(m, time.Now().Add(in))
 }
 
-// capture encodes the state. A panic in the component fails this component only.
-func (m *member) capture() (data []byte, err error) {
+// capture encodes the state; the result says what it is and lacks what makes it
+// a save. A panic in the component fails this component only.
+func (m *member) capture() (state *Snapshot, err error) {
 	defer recovered(m, "SnapshotState", &err)
-	data, err = m.comp.SnapshotState()
-	if err == nil && data == nil {
+	data, err := m.comp.SnapshotState()
+	if err != nil {
+		return nil, err
+	}
+	if data == nil {
 		data = []byte{}
 	}
-	return data, err
+	m.extended.Store(m.tracked != nil && !m.tracked.encodes(data))
+	return &Snapshot{Schema: m.schema(), Codec: m.codec(), Data: data}, nil
 }
+
+// faultError is the failure of a component to give its state, which says nothing
+// about the store.
+type faultError struct{ error }
+
+func (e faultError) Unwrap() error { return e.error }
 
 func recovered(m *member, in string, err *error) {
 	if r := recover(); r != nil {
@@ -378,10 +419,14 @@ func (m *member) codec() string {
 // changed reports that the component has a state that is not stored, as far as
 // can be told without asking it. The caller holds m.mu.
 func (m *member) changed() bool {
+	if m.stored.short {
+		return true
+	}
 	if m.tracked == nil {
 		return !m.stored.anywhere || m.unsaved
 	}
-	return m.tracked.changeCount() > m.stored.changes || !m.stored.anywhere && !m.tracked.fresh()
+	return m.changeCount() > m.stored.changes || !m.stored.anywhere && !m.tracked.fresh() ||
+		m.extended.Load() && m.unsaved
 }
 
 func (m *member) snapshotStatus() ComponentStatus {
@@ -409,7 +454,7 @@ func (m *member) health() error {
 	if m.gate != nil {
 		return m.gate
 	}
-	if age := time.Since(m.good); age > overdueIntervals*m.interval {
+	if age := time.Since(m.good); age/overdueIntervals > m.interval {
 		err := cmpOr(m.status.Err, errors.New("is the Checkpointer started?"))
 		return &Error{Op: "health", ComponentID: m.id, Err: fmt.Errorf("no checkpoint for %s: %w", age.Round(time.Second), err)}
 	}

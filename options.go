@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"strings"
 	"time"
@@ -98,6 +99,7 @@ func (o *Options) withDefaults() (Options, error) {
 	if o != nil {
 		d = *o
 	}
+	d.Components = maps.Clone(d.Components)
 	err := d.check()
 	setDefault(&d.Interval, defaultInterval)
 	setDefault(&d.SaveTimeout, defaultSaveTimeout)

@@ -1,14 +1,10 @@
 package durable
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -39,14 +35,12 @@ func (c *Checkpointer) Restore(ctx context.Context, componentIDs ...string) (Rep
 		return Report{}, err
 	}
 	defer func() { <-c.restoring }()
+	for _, m := range members {
+		m.noteSetUp()
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.closing, cancel)() // Close ends a waiting Restore
-	for _, m := range members {
-		if err := m.quiesce(ctx); err != nil {
-			return Report{}, c.ended(err)
-		}
-	}
 	report, err := c.restoreOwned(ctx, members)
 	c.waitFor(nil)
 	return report, c.ended(err)
@@ -80,6 +74,8 @@ func (c *Checkpointer) beginRestore(ctx context.Context, ids []string) ([]*membe
 		return members, nil
 	case <-ctx.Done():
 		return nil, &Error{Op: "restore", Err: ctx.Err()}
+	case <-c.closing.Done():
+		return nil, &Error{Op: "restore", Err: ErrClosed}
 	}
 }
 
@@ -107,15 +103,22 @@ func (c *Checkpointer) waitFor(err error) {
 // that somebody was there with a greater epoch, so a new lease is taken.
 func (c *Checkpointer) restoreOwned(ctx context.Context, members []*member) (Report, error) {
 	if c.keeper == nil {
+		if err := quiesce(ctx, members); err != nil {
+			return Report{}, err
+		}
 		results, err := c.restoreAll(ctx, members, 0)
 		return Report{Results: results}, err
 	}
 	var report Report
 	for round := 1; ; round++ {
+		if err := quiesce(ctx, members); err != nil {
+			return report, err
+		}
 		l, prev, err := c.keeper.take(ctx)
 		if err != nil {
 			return report, err
 		}
+		c.waitFor(nil)
 		if prev != nil && round == 1 {
 			report.Predecessor, report.CleanShutdown = prev.Holder, prev.Released
 		}
@@ -151,6 +154,26 @@ func (c *Checkpointer) restoreAll(ctx context.Context, members []*member, epoch 
 // errOutclaimed: the component's fence is above our epoch.
 var errOutclaimed = errors.New("durable: a greater epoch was claimed meanwhile")
 
+// quiesce closes members for saves and waits for those under way.
+func quiesce(ctx context.Context, members []*member) error {
+	for _, m := range members {
+		if err := m.quiesce(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noteSetUp remembers the changes that made the state to start from. Should the
+// component never be restored, they are no loss.
+func (m *member) noteSetUp() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.ever {
+		m.atRestore, m.asked = m.changeCount(), true
+	}
+}
+
 // quiesce closes the component for saves and waits for the one under way.
 func (m *member) quiesce(ctx context.Context) error {
 	if !m.everRestored() {
@@ -171,6 +194,7 @@ func (m *member) quiesce(ctx context.Context) error {
 // restore claims, loads and applies the component's state and opens it for saves.
 func (m *member) restore(ctx context.Context, epoch uint64) (RestoreResult, error) {
 	start := time.Now()
+	m.setUp = m.changeCount()
 	m.keepStart()
 	snap, err := m.fetch(ctx, epoch)
 	if errors.Is(err, errOutclaimed) {
@@ -194,13 +218,11 @@ func (r RestoreResult) bytes(s *Snapshot) int {
 // component that is restored again and then found absent: what it has become
 // meanwhile must not pass for a fresh state.
 func (m *member) keepStart() {
-	if m.tracked == nil || m.everRestored() || m.tracked.fresh() {
+	if m.tracked == nil || m.everRestored() || m.start != nil || m.tracked.fresh() {
 		return
 	}
-	if data, err := m.capture(); err == nil {
-		m.mu.Lock()
-		m.start = data
-		m.mu.Unlock()
+	if state, err := m.capture(); err == nil {
+		m.start = state
 	}
 }
 
@@ -243,7 +265,7 @@ func (m *member) fetchOnce(ctx context.Context, epoch uint64) (*Snapshot, error)
 
 // definite reports that err is an answer, not a failure to get one.
 func definite(err error) bool {
-	for _, answer := range []error{ErrNotFound, ErrExpired, ErrLost, ErrCorrupt, ErrTooNew, ErrClosed, ErrInvalidID, errOutclaimed} {
+	for _, answer := range []error{ErrNotFound, ErrExpired, ErrLost, ErrCorrupt, ErrTooNew, ErrClosed, ErrInvalidID, ErrTooLarge, errOutclaimed} {
 		if errors.Is(err, answer) {
 			return true
 		}
@@ -325,11 +347,11 @@ func (m *member) apply(snap *Snapshot) (err error) {
 	if err != nil {
 		return err
 	}
-	if m.tracked != nil {
-		m.tracked.expect(snap.Codec)
-		defer m.tracked.expect("")
+	if m.tracked == nil {
+		return m.comp.RestoreState(data)
 	}
-	return m.comp.RestoreState(data)
+	m.applied, err = m.tracked.restoring(snap.Codec, func() error { return m.comp.RestoreState(data) })
+	return err
 }
 
 // admit opens the component for saves if its policy accepts the outcome.
@@ -343,7 +365,7 @@ func (m *member) admit(ctx context.Context, epoch uint64, snap *Snapshot, cause 
 	}
 	fresh := res.Outcome != Restored && res.Outcome != FellBack
 	if fresh {
-		if err := m.beginFresh(ctx, snap); err != nil {
+		if err := m.beginFresh(ctx, snap, res.Outcome); err != nil {
 			m.shut(err)
 			return err
 		}
@@ -353,23 +375,34 @@ func (m *member) admit(ctx context.Context, epoch uint64, snap *Snapshot, cause 
 }
 
 // beginFresh sets an unusable snapshot aside and makes the state a fresh one.
-func (m *member) beginFresh(ctx context.Context, snap *Snapshot) error {
-	if snap != nil {
-		if err := m.setAside(ctx, m.c.adapter, snap); err != nil {
-			return m.fail("restore", fmt.Errorf("the old state could not be set aside: %w", err))
-		}
+func (m *member) beginFresh(ctx context.Context, snap *Snapshot, o Outcome) error {
+	var err error
+	switch {
+	case snap != nil:
+		err = m.setAside(ctx, m.c.adapter, snap)
+	case o == Lost:
+		err = m.setOlderAside(ctx)
 	}
-	if !m.everRestored() || m.tracked == nil {
+	if err != nil {
+		return m.fail("restore", fmt.Errorf("the old state could not be set aside: %w", err))
+	}
+	if m.tracked == nil || !m.everRestored() && m.changeCount() == m.setUp {
 		return nil // it is as it was set up
 	}
-	m.mu.Lock()
-	start := m.start
-	m.mu.Unlock()
-	if start == nil {
-		m.tracked.reset()
-		return nil
+	if err := m.startAgain(); err != nil {
+		return m.fail("restore", err)
 	}
-	return m.apply(&Snapshot{Schema: m.schema(), Codec: m.codec(), Data: start})
+	return nil
+}
+
+// startAgain makes the state the one that the component was set up with.
+func (m *member) startAgain() (err error) {
+	defer recovered(m, "InitState", &err)
+	if m.start != nil {
+		return m.apply(m.start)
+	}
+	m.tracked.reset()
+	return nil
 }
 
 func (m *member) shut(err error) {
@@ -387,14 +420,15 @@ func (m *member) open(epoch uint64, snap *Snapshot, cause error, fresh bool) {
 	loaded, version := fenceOf(snap, cause)
 	s := stored{epoch: epoch, tried: max(m.stored.tried, version), anywhere: !fresh}
 	if m.c.owner == nil {
-		s.epoch = loaded // without ownership saves go on under the epoch that was loaded
+		// Without ownership saves go on under the epoch that was loaded. It is
+		// never 0, which asks for the fence as it is when the save arrives: a
+		// deletion would not stop such a save.
+		s.epoch = max(loaded, m.floor, 1)
 	}
+	m.status.Version, m.status.SavedAt, m.status.Bytes = 0, time.Time{}, 0
 	if !fresh {
-		s.version, s.bytes = snap.Version, len(snap.Data)
+		s.version, s.bytes, s.changes = snap.Version, len(snap.Data), m.applied
 		m.status.Version, m.status.SavedAt, m.status.Bytes = snap.Version, snap.SavedAt, len(snap.Data)
-		if m.tracked != nil {
-			s.changes = m.tracked.changeCount()
-		}
 	}
 	m.stored, m.good, m.ever = s, time.Now(), true
 	m.gate, m.status.Err = nil, nil
@@ -407,8 +441,10 @@ func (m *member) logRestore(res RestoreResult, err error) {
 		level, msg = slog.LevelError, "durable: not restored; the component cannot save"
 	case res.Outcome == FirstBoot:
 		msg = "durable: nothing stored, starting fresh"
+	case res.Outcome == FellBack:
+		level, msg = slog.LevelWarn, "durable: restored an older generation; newer ones do not verify"
 	case res.Outcome != Restored:
-		level, msg = slog.LevelWarn, "durable: restored with loss"
+		level, msg = slog.LevelWarn, "durable: stored state cannot be used, starting fresh"
 	case res.Version == 0:
 		msg = "durable: restored from a plain value, which cannot be verified"
 	}
@@ -421,62 +457,4 @@ func (m *member) logRestore(res RestoreResult, err error) {
 		attrs = append(attrs, slog.Any("error", e))
 	}
 	m.c.log.LogAttrs(context.Background(), level, msg, attrs...)
-}
-
-// setAside copies snap to an id of its own in a, where retention does not reach it.
-func (m *member) setAside(ctx context.Context, a StateAdapter, snap *Snapshot) error {
-	ctx, cancel := context.WithTimeout(ctx, m.c.opts.SaveTimeout)
-	defer cancel()
-	id := asideID(m.name, snap)
-	if kept, err := a.LoadState(ctx, id); err == nil && bytes.Equal(kept.Data, snap.Data) {
-		return nil
-	}
-	kept := *snap
-	kept.Epoch, kept.Version, kept.WriteID = 0, 0, ""
-	if err := a.SaveState(ctx, id, &kept); err != nil {
-		return err
-	}
-	m.c.log.Warn("durable: unusable state was set aside", "component", m.id, "version", snap.Version, "as", id)
-	return nil
-}
-
-func asideID(name string, snap *Snapshot) string {
-	id := fmt.Sprintf("~aside/%d-%d/%s", snap.Epoch, snap.Version, name)
-	if checkID(id) != nil { // too long
-		sum := sha256.Sum256([]byte(name))
-		id = fmt.Sprintf("~aside/%d-%d/%s", snap.Epoch, snap.Version, hex.EncodeToString(sum[:16]))
-	}
-	return id
-}
-
-// backoff sleeps longer and longer, with decorrelated jitter.
-type backoff struct{ last, most time.Duration }
-
-func newBackoff(most time.Duration) *backoff { return &backoff{most: most} }
-
-const shortestSleep = 50 * time.Millisecond
-
-// sleep returns false when ctx ended.
-func (b *backoff) sleep(ctx context.Context) bool {
-	b.last = min(b.most, jitter(shortestSleep, 3*max(b.last, shortestSleep)))
-	return sleep(ctx, b.last)
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// jitter returns a random duration between lo and hi.
-func jitter(lo, hi time.Duration) time.Duration {
-	if hi <= lo {
-		return lo
-	}
-	return lo + rand.N(hi-lo)
 }

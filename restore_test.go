@@ -80,11 +80,11 @@ func TestP4_StateThatCouldNotBeReadIsNeverOverwritten(t *testing.T) {
 
 		a.down("load")
 		h = prepare(t, a, nil)
-		h.words.add("fresh")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		_, err := h.Restore(ctx)
 		require.ErrorIs(t, err, errDown)
+		h.words.add("fresh")
 		require.ErrorIs(t, h.words.Commit(t.Context(), func(*counts) {}), durable.ErrNotRestored)
 		require.ErrorIs(t, h.Checkpoint(t.Context()), durable.ErrNotRestored)
 		require.ErrorIs(t, h.Health(), durable.ErrNotRestored)
@@ -95,6 +95,23 @@ func TestP4_StateThatCouldNotBeReadIsNeverOverwritten(t *testing.T) {
 		h = start(t, a, nil)
 		require.Equal(t, 1, h.words.count("precious"))
 		require.NoError(t, h.Close())
+	})
+}
+
+func TestAStandbyThatIsStoppedHasNothingUnsaved(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := newFlaky()
+		a.down("lease")
+		h := prepare(t, a, nil)
+		h.words.add("set up")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := h.Restore(ctx)
+		require.Error(t, err)
+		require.NoError(t, h.Close())
+		h = prepare(t, a, nil)
+		h.words.add("set up")
+		require.NoError(t, h.Close(), "and neither has one that was never asked")
 	})
 }
 
@@ -163,7 +180,7 @@ func TestP7_CorruptionCostsOneGenerationAndIsReported(t *testing.T) {
 		r, _ := h.report.Component("words")
 		require.Equal(t, []uint64{r.Version + 1}, r.Skipped)
 		require.Equal(t, 1, h.words.count("a"))
-		require.Contains(t, j.text(), "restored with loss")
+		require.Contains(t, j.text(), "restored an older generation")
 		require.NoError(t, h.words.Commit(t.Context(), func(*counts) {}), "versions go on above the corrupt one")
 		require.NoError(t, h.Close())
 	})

@@ -123,7 +123,8 @@ func (q *queue) Pop() any {
 // outage turns the failures of any number of components into one log line on the
 // way down and one on the way up.
 type outage struct {
-	log *slog.Logger
+	log      *slog.Logger
+	down, up string
 
 	mu     sync.Mutex
 	failed map[string]bool
@@ -139,7 +140,7 @@ func (o *outage) begin(id string, err error) {
 	}
 	if len(o.failed) == 0 {
 		o.since, o.most = time.Now(), 0
-		o.log.Warn("durable: state cannot be saved or read; components go on, and it is tried again", "component", id, "error", err)
+		o.log.Warn("durable: "+o.down+"; components go on, and it is tried again", "component", id, "error", err)
 	}
 	o.failed[id] = true
 	o.most = max(o.most, len(o.failed))
@@ -153,6 +154,6 @@ func (o *outage) over(id string) {
 	}
 	delete(o.failed, id)
 	if len(o.failed) == 0 {
-		o.log.Info("durable: all state can be saved and read again", "after", time.Since(o.since).Round(time.Millisecond), "components", o.most)
+		o.log.Info("durable: "+o.up, "after", time.Since(o.since).Round(time.Millisecond), "components", o.most)
 	}
 }

@@ -11,19 +11,32 @@ import (
 // that the store would have got next. The next Restore offers it to the store.
 func (m *member) spill(ctx context.Context) error {
 	start := time.Now()
-	data, err := m.capture()
-	var s Snapshot
-	if err == nil {
-		m.mu.Lock()
-		m.stored.tried++
-		s = Snapshot{
-			Epoch: m.stored.epoch, Version: m.stored.tried, WriteID: rand.Text(), SavedAt: start, Data: data,
-		}
-		m.mu.Unlock()
-		s.Schema, s.Codec = m.schema(), m.codec()
-		err = m.c.opts.Spill.SaveState(ctx, m.name, &s)
+	s, err := m.capture()
+	if err != nil {
+		s = &Snapshot{}
+	} else {
+		err = m.spillState(ctx, s)
 	}
 	m.c.event("spill", m, s.Version, len(s.Data), start, err)
+	return err
+}
+
+// spillState saves s above everything that was ever spilled of the component.
+func (m *member) spillState(ctx context.Context, s *Snapshot) (err error) {
+	m.mu.Lock()
+	s.Epoch, s.Version = m.stored.epoch, m.stored.tried
+	m.mu.Unlock()
+	s.SavedAt = time.Now()
+	for range conflictTries {
+		s.Version++
+		s.WriteID = rand.Text()
+		if err = m.c.opts.Spill.SaveState(ctx, m.name, s); !errors.Is(err, ErrConflict) {
+			break
+		}
+		_, version := fenceOf(nil, err)
+		s.Version = max(s.Version, version)
+	}
+	m.used(s.Version)
 	return err
 }
 
@@ -39,9 +52,11 @@ func (m *member) reconcileSpill(ctx context.Context) error {
 	s, err := spill.LoadState(ctx, m.name)
 	switch {
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrExpired):
+		m.floor, _ = fenceOf(nil, err)
 		return nil
 	case err != nil && definite(err):
 		m.c.log.Error("durable: spilled state cannot be read; it stays where it is", "component", m.id, "error", err)
+		m.floor, _ = fenceOf(nil, err)
 		return nil
 	case err != nil:
 		return err
@@ -51,6 +66,8 @@ func (m *member) reconcileSpill(ctx context.Context) error {
 	switch {
 	case err == nil:
 		m.c.log.Info("durable: spilled state was written back", "component", m.id, "version", s.Version)
+	case errors.Is(err, ErrNotDurable):
+		return nil // it is in both, and stays in both until it is as durable as configured
 	case errors.Is(err, ErrFenced), errors.Is(err, ErrConflict):
 		if err := m.setAside(ctx, spill, s); err != nil {
 			return err
@@ -58,5 +75,8 @@ func (m *member) reconcileSpill(ctx context.Context) error {
 	default:
 		return err
 	}
-	return spill.DeleteState(ctx, m.name)
+	if err := spill.DeleteState(ctx, m.name); err != nil {
+		return err
+	}
+	return m.reconcileSpill(ctx) // nothing is left but the fence, which the deletion has raised
 }

@@ -65,7 +65,9 @@ func (s *settings) reach(ctx context.Context) error {
 	return fmt.Errorf("REDIS_URL is set, but the server cannot be used: %w. Without REDIS_URL the state goes to files", err)
 }
 
-// remove deletes the run's state from a store that others use too.
+// remove deletes the run's state from a store that others use too. What stays is
+// the fence and the lease, a few bytes, which outlive it so that nothing late can bring
+// it back.
 func (s *settings) remove(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -112,7 +114,8 @@ func (s *settings) life(ctx context.Context, d *display, killAt int, random *mat
 		if m.Offset >= killAt && m.Offset < d.length && m.Saves > 0 && !killed {
 			killed = true
 			time.Sleep(time.Duration(random.Int64N(int64(s.options().Interval))))
-			if err := child.Process.Kill(); err != nil { // SIGKILL: the child cannot do anything about it
+			err := child.Process.Kill() // SIGKILL: the child cannot do anything about it
+			if err != nil && !errors.Is(err, os.ErrProcessDone) {
 				return false, fmt.Errorf("cannot kill the counting process: %w", err)
 			}
 		}

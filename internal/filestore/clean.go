@@ -104,36 +104,36 @@ func (s *Store) setWriter(w bool) {
 }
 
 // removeGarbage removes the oldest files first and stops at the first failure.
-// A deletion goes durably after what it deleted: a crash must not bring that
-// back.
 func (s *Store) removeGarbage() {
-	s.mu.Lock()
-	slices.Sort(s.x.garbage)
-	n := min(len(s.x.garbage), maxRemoved)
-	garbage := slices.Clone(s.x.garbage[:n])
-	s.litter.urgent = len(s.x.garbage) > n
-	s.mu.Unlock()
-	done := 0
-	for _, seq := range garbage {
-		if s.removeCommit(seq, done > 0) != nil {
-			break
+	left := maxRemoved
+	for garbage := s.garbage(left); len(garbage) > 0; garbage = s.garbage(left) {
+		for _, seq := range garbage {
+			if s.removeCommit(seq) != nil {
+				return
+			}
+			left--
 		}
-		done++
 	}
-	s.mu.Lock()
-	s.x.garbage = slices.Delete(s.x.garbage, 0, done)
-	for _, seq := range garbage[:done] {
-		delete(s.x.files, seq)
-	}
-	s.mu.Unlock()
 	s.trimAside()
 }
 
-func (s *Store) removeCommit(seq uint64, others bool) (err error) {
+// garbage returns the oldest files to remove, at most n.
+func (s *Store) garbage(n int) []uint64 {
 	s.mu.Lock()
-	f := *s.x.files[seq]
+	defer s.mu.Unlock()
+	s.x.exhume()
+	slices.Sort(s.x.garbage)
+	s.litter.urgent = len(s.x.garbage) > n
+	return slices.Clone(s.x.garbage[:min(n, len(s.x.garbage))])
+}
+
+// removeCommit removes the oldest garbage, of number seq. A deletion goes
+// durably after what it deleted: a crash must not bring that back.
+func (s *Store) removeCommit(seq uint64) (err error) {
+	s.mu.Lock()
+	f, unsynced := *s.x.files[seq], s.removals > s.removalsSynced
 	s.mu.Unlock()
-	if f.deletion && others {
+	if f.deletion && unsynced {
 		if err := s.syncDir(); err != nil {
 			return err
 		}
@@ -141,16 +141,21 @@ func (s *Store) removeCommit(seq uint64, others bool) (err error) {
 	name := commitName(seq)
 	if f.rotten {
 		err = s.dir.Rename(name, quarantinePrefix+name)
-		s.mu.Lock()
-		s.litter.aside = append(s.litter.aside, quarantinePrefix+name)
-		s.mu.Unlock()
 	} else {
 		err = s.dir.Remove(name)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.rotten {
+		s.litter.aside = append(s.litter.aside, quarantinePrefix+name)
+	}
+	s.removals++
+	s.x.garbage = s.x.garbage[1:]
+	delete(s.x.files, seq)
+	return nil
 }
 
 // trimAside keeps the newest of the files set aside.

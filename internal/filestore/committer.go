@@ -188,6 +188,11 @@ func (s *Store) write(seq uint64, e *encoder) error {
 	if err != nil {
 		return err
 	}
+	// A commit was judged by those before it, which another process may have
+	// published and not yet synced. A crash must not leave it without them.
+	if err := s.ensureSynced(seq - 1); err != nil {
+		return err
+	}
 	if err := s.publish(commitName(c.seq), parts...); err != nil {
 		return err
 	}

@@ -63,12 +63,17 @@ func parseFormat(b []byte) error {
 }
 
 // ensureFormat makes the store a store. FORMAT is durable before any commit is
-// published, or a crash could leave commits without it.
+// published, or a crash could leave commits without it. Where there is a commit
+// somebody has seen to that.
 func (s *Store) ensureFormat() error {
-	if _, err := s.dir.Size(formatName); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return err
+	_, err := s.dir.Size(formatName)
+	if err == nil && s.lastCommit() > 0 {
+		return nil
 	}
-	if err := s.publish(formatName, newFormat()); err != nil && !errors.Is(err, fs.ErrExist) {
+	if errors.Is(err, fs.ErrNotExist) {
+		err = s.publish(formatName, newFormat())
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return s.syncDir()

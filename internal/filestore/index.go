@@ -18,6 +18,7 @@ type index struct {
 	files  map[uint64]*file
 	damage []damage        // ascending
 	over   map[string]bool // components with more than keep generations
+	tombs  map[string]bool // components with a deletion that is needed still
 
 	garbage []uint64 // files that nothing refers to
 }
@@ -29,6 +30,8 @@ type component struct {
 	latest  uint64        // commit of its newest record
 	deleted bool          // no state since the last deletion
 	gens    []gen         // ascending
+	dropped []uint64      // files that may still hold generations that were forgotten
+	tomb    uint64        // commit of the deletion that hides some of these, 0 for none
 }
 
 // A gen is one stored generation.
@@ -62,9 +65,9 @@ type leaseRecord struct {
 
 // A file is a commit file. It may go when nothing refers to it.
 type file struct {
-	refs     int  // components and leases of which it holds the newest record, and generations
+	refs     int  // components and leases of which it holds the newest record, generations, and deletions that are needed
 	rotten   bool // it holds a generation that did not verify: keep the bytes
-	deletion bool // it holds a deletion, which must outlive what it deleted
+	deletion bool // it holds a deletion
 }
 
 // damage is a commit file of which nothing is known.
@@ -80,6 +83,7 @@ func newIndex(keep int) index {
 		leases: map[string]*leaseRecord{},
 		files:  map[uint64]*file{},
 		over:   map[string]bool{},
+		tombs:  map[string]bool{},
 	}
 }
 
@@ -130,6 +134,7 @@ func (x *index) applyRecord(seq uint64, e *entry, f *file) {
 	case envelope.Deletion:
 		f.deletion = true
 		x.drop(c, len(c.gens))
+		x.bury(e.id, c, seq)
 		c.last, c.deleted = store.Attempt{}, true
 	case envelope.Claim:
 		if c.deleted && !e.deleted {
@@ -145,7 +150,7 @@ func (x *index) applyRecord(seq uint64, e *entry, f *file) {
 func (x *index) applySnapshot(c *component, seq uint64, e *entry) {
 	g := gen{place: place{seq, e.off, e.size}, epoch: e.epoch, version: e.version}
 	if n := len(c.gens); n > 0 && e.attempt() == c.last && c.gens[n-1].version == e.version {
-		x.unref(c.gens[n-1].seq) // written again because the first copy vanished
+		x.dropOne(c, &c.gens[n-1]) // written again because the first copy vanished
 		c.gens = c.gens[:n-1]
 	} else if e.epoch < c.fence.Epoch || e.version <= c.fence.Version && e.attempt() != c.last {
 		g.verdict = bad
@@ -166,13 +171,48 @@ func (x *index) applySnapshot(c *component, seq uint64, e *entry) {
 
 // drop forgets the n oldest generations of c.
 func (x *index) drop(c *component, n int) {
-	for _, g := range c.gens[:n] {
-		if g.verdict == bad {
-			x.files[g.seq].rotten = true
-		}
-		x.unref(g.seq)
+	for i := range c.gens[:n] {
+		x.dropOne(c, &c.gens[i])
 	}
 	c.gens = slices.Delete(c.gens, 0, n)
+}
+
+func (x *index) dropOne(c *component, g *gen) {
+	if g.verdict == bad {
+		x.files[g.seq].rotten = true
+	}
+	c.dropped = slices.DeleteFunc(c.dropped, x.gone)
+	c.dropped = append(c.dropped, g.seq)
+	x.unref(g.seq)
+}
+
+// gone reports whether the file seq was removed.
+func (x *index) gone(seq uint64) bool { return x.files[seq] == nil }
+
+// bury keeps the deletion in commit seq for as long as a file holds what it
+// deleted, which may have to stay because it holds live state as well. Whoever
+// opens the directory without the deletion would find that alive. Earlier
+// deletions are not needed any more.
+func (x *index) bury(id string, c *component, seq uint64) {
+	if c.tomb != 0 {
+		x.unref(c.tomb)
+	}
+	c.tomb = seq
+	x.files[seq].refs++
+	x.tombs[id] = true
+}
+
+// exhume lets the deletions go of which all traces were removed.
+func (x *index) exhume() {
+	for id := range x.tombs {
+		c := x.comps[id]
+		hides := func(seq uint64) bool { return seq < c.tomb && !x.gone(seq) }
+		if !slices.ContainsFunc(c.dropped, hides) {
+			x.unref(c.tomb)
+			c.tomb = 0
+			delete(x.tombs, id)
+		}
+	}
 }
 
 func (x *index) unref(seq uint64) {

@@ -21,16 +21,25 @@ const (
 
 func commitName(seq uint64) string { return commitPrefix + hex16(seq) }
 func tempName() string             { return tempPrefix + rand.Text() }
-func hex16(v uint64) string        { return fmt.Sprintf("%016x", v) }
+
+func hex16(v uint64) string {
+	var b [16]byte
+	for i := range b {
+		b[i] = hexDigits[v>>(60-4*i)&15]
+	}
+	return string(b[:])
+}
+
+const hexDigits = "0123456789abcdef"
 
 // parseCommitName returns the number of a commit file.
 func parseCommitName(name string) (seq uint64, ok bool) {
 	digits, ok := strings.CutPrefix(name, commitPrefix)
-	if !ok || len(digits) != 16 {
+	if !ok || len(digits) != 16 || strings.Trim(digits, hexDigits) != "" {
 		return 0, false
 	}
 	seq, err := strconv.ParseUint(digits, 16, 64)
-	return seq, err == nil && commitName(seq) == name
+	return seq, err == nil
 }
 
 // leaseFileName names the lock file of one acquisition of the lease name.

@@ -59,8 +59,13 @@ func (s *Store) discard(temp string) {
 // nobody can know which are, and trying again would prove nothing: the store
 // takes no more writes until it is opened anew.
 func (s *Store) syncDir() error {
-	last := s.lastCommit()
-	err := s.dir.Sync()
+	s.mu.Lock()
+	last, removals, err := s.x.last, s.removals, s.poison
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	err = s.dir.Sync()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if errors.Is(err, vfs.ErrSyncUnsupported) {
@@ -71,6 +76,7 @@ func (s *Store) syncDir() error {
 		return err
 	}
 	s.synced = max(s.synced, last)
+	s.removalsSynced = max(s.removalsSynced, removals)
 	return nil
 }
 

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/durablestate/durable/internal/store"
 )
 
 // refresh brings the index up to date with what other processes committed. A
@@ -193,13 +191,10 @@ func (s *Store) becomeWriter(ctx context.Context) error {
 
 func (s *Store) tryWriter(ctx context.Context) (bool, error) {
 	s.mu.Lock()
-	writer, closed := s.writer, s.closed
+	writer, err := s.writer, s.refusal()
 	s.mu.Unlock()
-	switch {
-	case writer:
-		return true, nil
-	case closed:
-		return false, store.ErrClosed
+	if writer || err != nil {
+		return writer, err
 	}
 	if err := s.acquireIO(ctx); err != nil {
 		return false, err

@@ -47,20 +47,22 @@ type Store struct {
 	lock    vfs.Lock  // on LOCK; guarded by io, as is
 	scanned time.Time // when the directory last changed before the last scan, zero if that is not certain
 
-	mu       sync.Mutex // guards what follows; never held during I/O
-	x        index
-	writer   bool   // this store holds the writers' lock and has seen every commit before it
-	synced   uint64 // all names of commits up to here are durable
-	degraded bool   // the file system cannot sync directories
-	poison   error  // the outcome of a directory sync is unknown: no more writes
-	closed   bool
-	queue    []*request
-	waiting  int                // requests in queue whose callers still wait
-	running  bool               // there is a committer
-	idle     chan struct{}      // closed when the running committer ends
-	giveUp   context.CancelFunc // ends the committer's wait for the writers' lock
-	held     map[string]*heldLease
-	litter   litter
+	mu             sync.Mutex // guards what follows; never held during I/O
+	x              index
+	writer         bool   // this store holds the writers' lock and has seen every commit before it
+	synced         uint64 // all names of commits up to here are durable
+	removals       uint64 // files removed so far
+	removalsSynced uint64 // and how many of these durably
+	degraded       bool   // the file system cannot sync directories
+	poison         error  // the outcome of a directory sync is unknown: no more writes
+	closed         bool
+	queue          []*request
+	waiting        int                // requests in queue whose callers still wait
+	running        bool               // there is a committer
+	idle           chan struct{}      // closed when the running committer ends
+	giveUp         context.CancelFunc // ends the committer's wait for the writers' lock
+	held           map[string]*heldLease
+	litter         litter
 
 	scratch []byte // the committer's encoding buffer
 }

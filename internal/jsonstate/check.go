@@ -11,19 +11,30 @@ import (
 // Check reports why values of type t would not come back from JSON as they
 // were: a field that JSON drops, or a type it cannot write or read.
 func Check(t reflect.Type) error {
-	if at, why := check(t, "", map[reflect.Type]bool{}); why != "" {
+	if at, why := (checker{}).check(t, "", true); why != "" {
 		return fmt.Errorf("%s of %s: %s", place(at), t, why)
 	}
 	return nil
 }
 
-func check(t reflect.Type, path string, seen map[reflect.Type]bool) (at, why string) {
-	if seen[t] {
+// checker remembers what was checked.
+type checker map[visit]bool
+
+type visit struct {
+	t           reflect.Type
+	addressable bool // so that JSON can call methods with a pointer receiver
+}
+
+func (c checker) check(t reflect.Type, path string, addressable bool) (at, why string) {
+	if c[visit{t, addressable}] {
 		return "", ""
 	}
-	seen[t] = true
+	c[visit{t, addressable}] = true
+	if t.Kind() == reflect.Pointer {
+		return c.check(t.Elem(), path, true)
+	}
 	if enc, dec := encodesItself(t), decodesItself(t); enc && dec {
-		return "", ""
+		return c.checkMethods(t, path, addressable)
 	} else if enc != dec {
 		return path, fmt.Sprintf("%s has a method for one direction of JSON only", t)
 	}
@@ -34,46 +45,71 @@ func check(t reflect.Type, path string, seen map[reflect.Type]bool) (at, why str
 		if t.NumMethod() > 0 {
 			return path, fmt.Sprintf("JSON cannot read back the interface %s", t)
 		}
-	case reflect.Pointer, reflect.Slice, reflect.Array:
-		return check(t.Elem(), path, seen)
+	case reflect.Slice:
+		return c.check(t.Elem(), path, true)
+	case reflect.Array:
+		return c.check(t.Elem(), path, addressable)
 	case reflect.Map:
 		if !validKey(t.Key()) {
 			return path, fmt.Sprintf("JSON cannot have %s as map key", t.Key())
 		}
-		return check(t.Elem(), path+"[...]", seen)
+		return c.check(t.Elem(), path+"[...]", false)
 	case reflect.Struct:
-		return checkFields(t, path, seen)
+		return c.checkFields(t, path, addressable, map[string]string{}, map[reflect.Type]bool{})
 	}
 	return "", ""
 }
 
-func checkFields(t reflect.Type, path string, seen map[reflect.Type]bool) (at, why string) {
-	names := map[string]string{}
+// checkFields checks what JSON puts into one object: the fields of t, and in
+// their place those of embedded structs. names are those it has so far.
+func (c checker) checkFields(t reflect.Type, path string, addressable bool, names map[string]string, embedded map[reflect.Type]bool) (at, why string) {
+	if embedded[t] {
+		return "", ""
+	}
+	embedded[t] = true
 	for i := range t.NumField() {
 		f := t.Field(i)
 		tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if f.Tag.Get("json") == "-" || f.Name == "_" {
+		if skipped(f) {
 			continue
 		}
 		at := path + "." + f.Name
 		if !f.IsExported() && !(f.Anonymous && f.Type.Kind() == reflect.Struct && tag == "") {
 			return at, "JSON drops unexported fields; export it or tag it `json:\"-\"`"
 		}
-		if !f.Anonymous || tag != "" {
-			name := tag
-			if name == "" {
-				name = f.Name
+		if inner, ptr := structOf(f.Type); f.Anonymous && tag == "" && inner != nil {
+			if at, why := c.checkFields(inner, at, addressable || ptr, names, embedded); why != "" {
+				return at, why
 			}
-			if other, dup := names[name]; dup {
-				return at, fmt.Sprintf("JSON drops it, because %s has the same name %q", other, name)
-			}
-			names[name] = f.Name
+			continue
 		}
-		if at, why = check(f.Type, at, seen); why != "" {
+		name := tag
+		if name == "" {
+			name = f.Name
+		}
+		if other, dup := names[name]; dup {
+			return at, fmt.Sprintf("JSON drops one of them, because %s has the same name %q", place(other), name)
+		}
+		names[name] = at
+		if at, why := c.check(f.Type, at, addressable); why != "" {
 			return at, why
 		}
 	}
 	return "", ""
+}
+
+// skipped reports that the program does not want f to be stored.
+func skipped(f reflect.StructField) bool { return f.Tag.Get("json") == "-" || f.Name == "_" }
+
+// structOf returns the struct that t is or points to, nil if there is none.
+func structOf(t reflect.Type) (s reflect.Type, pointer bool) {
+	if t.Kind() == reflect.Pointer {
+		t, pointer = t.Elem(), true
+	}
+	if t.Kind() != reflect.Struct {
+		return nil, false
+	}
+	return t, pointer
 }
 
 var (
@@ -98,12 +134,17 @@ func implements(t reflect.Type, ifaces ...reflect.Type) bool {
 	return false
 }
 
+// validKey reports that JSON reads a map key back as it wrote it. It writes a
+// string as it is and asks other keys for their text first, but it reads any key
+// by UnmarshalText where there is one.
 func validKey(t reflect.Type) bool {
+	writes, reads := t.Implements(textMarshaler), implements(t, textUnmarshaler)
 	switch t.Kind() {
-	case reflect.String,
-		reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+	case reflect.String:
+		return writes || !reads
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
-		return true
+		return writes == reads
 	}
-	return implements(t, textMarshaler) && implements(t, textUnmarshaler)
+	return writes && reads
 }

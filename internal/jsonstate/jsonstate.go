@@ -14,18 +14,31 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Marshal encodes *v. Its error names the field that JSON cannot hold.
 func Marshal[T any](v *T) ([]byte, error) {
 	data, err := json.Marshal(v)
-	if err == nil {
+	if err == nil && !maybeBent(data) {
 		return data, nil
 	}
-	if at, why := offender(reflect.ValueOf(v).Elem(), "", 0); why != "" {
+	at, why := offender(reflect.ValueOf(v).Elem(), "", 0)
+	switch {
+	case err == nil && why != notUTF8:
+		return data, nil
+	case why != "":
 		return nil, fmt.Errorf("cannot encode %s: %s", place(at), why)
 	}
 	return nil, fmt.Errorf("cannot encode: %w", err)
+}
+
+const notUTF8 = "it is not valid UTF-8, which JSON would replace; keep such bytes in a []byte or encode them"
+
+// maybeBent reports that data may hold what encoding/json puts silently in place
+// of bytes that are not UTF-8.
+func maybeBent(data []byte) bool {
+	return bytes.Contains(data, []byte(`\ufffd`)) || bytes.Contains(data, []byte("\ufffd"))
 }
 
 // Unmarshal decodes data, which must hold exactly one JSON value, into *v.
@@ -192,6 +205,10 @@ func offender(v reflect.Value, path string, depth int) (at, why string) {
 		return encoderError(v, path)
 	}
 	switch v.Kind() {
+	case reflect.String:
+		if !utf8.ValidString(v.String()) {
+			return path, notUTF8
+		}
 	case reflect.Float32, reflect.Float64:
 		if f := v.Float(); math.IsNaN(f) || math.IsInf(f, 0) {
 			return path, fmt.Sprintf("JSON has no %v", f)
@@ -210,6 +227,9 @@ func offender(v reflect.Value, path string, depth int) (at, why string) {
 		}
 	case reflect.Map:
 		for it := v.MapRange(); it.Next(); {
+			if at, why = offender(it.Key(), path+" (a key)", depth+1); why == notUTF8 {
+				return at, why
+			}
 			if at, why = offender(it.Value(), fmt.Sprintf("%s[%.100q]", path, fmt.Sprint(it.Key())), depth+1); why != "" {
 				return at, why
 			}

@@ -1,0 +1,471 @@
+package filestore_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/durablestate/durable/internal/vfs"
+)
+
+// A bent directory breaks the protocol where a func is set.
+type bent struct {
+	vfs.Dir
+	create  func(name string) (vfs.File, error)
+	open    func(name string) (vfs.File, error)
+	size    func(name string) (int64, error)
+	publish func(oldname, newname string) error
+	remove  func(name string) error
+	sync    func() error
+	lock    func(name string, create bool) (vfs.Lock, error)
+}
+
+func (b *bent) Create(name string) (vfs.File, error) {
+	if b.create != nil {
+		return b.create(name)
+	}
+	return b.Dir.Create(name)
+}
+
+func (b *bent) Open(name string) (vfs.File, error) {
+	if b.open != nil {
+		return b.open(name)
+	}
+	return b.Dir.Open(name)
+}
+
+func (b *bent) Size(name string) (int64, error) {
+	if b.size != nil {
+		return b.size(name)
+	}
+	return b.Dir.Size(name)
+}
+
+func (b *bent) Publish(oldname, newname string) error {
+	if b.publish != nil {
+		return b.publish(oldname, newname)
+	}
+	return b.Dir.Publish(oldname, newname)
+}
+
+func (b *bent) Remove(name string) error {
+	if b.remove != nil {
+		return b.remove(name)
+	}
+	return b.Dir.Remove(name)
+}
+
+func (b *bent) Sync() error {
+	if b.sync != nil {
+		return b.sync()
+	}
+	return b.Dir.Sync()
+}
+
+func (b *bent) OpenLock(name string, create bool) (vfs.Lock, error) {
+	if b.lock != nil {
+		return b.lock(name, create)
+	}
+	return b.Dir.OpenLock(name, create)
+}
+
+// A bentFile breaks the protocol of a file where a func is set.
+type bentFile struct {
+	vfs.File
+	write func([]byte) (int, error)
+	sync  func() error
+}
+
+func (f *bentFile) Write(b []byte) (int, error) {
+	if f.write != nil {
+		return f.write(b)
+	}
+	return f.File.Write(b)
+}
+
+func (f *bentFile) Sync() error {
+	if f.sync != nil {
+		return f.sync()
+	}
+	return f.File.Sync()
+}
+
+// created makes all new files of d what bend makes of them.
+func created(d vfs.Dir, bend func(*bentFile)) *bent {
+	return &bent{Dir: d, create: func(name string) (vfs.File, error) {
+		f, err := d.Create(name)
+		if err != nil {
+			return nil, err
+		}
+		b := &bentFile{File: f}
+		bend(b)
+		return b, nil
+	}}
+}
+
+// A mutant is a deliberate error in the protocol.
+type mutant struct {
+	name string
+	bend func(vfs.Dir) vfs.Dir
+	late bool // it shows only when something fails
+}
+
+func mutants() []mutant {
+	return []mutant{
+		{"content is not synced", unsyncedContent, false},
+		{"the directory is not synced", func(d vfs.Dir) vfs.Dir { return &bent{Dir: d, sync: func() error { return nil }} }, false},
+		{"content is synced after it was published", publishBeforeSync, false},
+		{"a save is acknowledged before the sync of the directory", acknowledgeBeforeSync, false},
+		{"the directory is synced before the file is published", syncBeforePublish, false},
+		{"a file is written under its final name", writeInPlace, false},
+		{"publishing replaces", func(d vfs.Dir) vfs.Dir { return &bent{Dir: d, publish: d.Rename} }, false},
+		{"all temporaries have the same name", sameTemp, false},
+		{"a failed sync of content is tried again", retrySync, true},
+		{"a failed sync of content is ignored", ignoreSync, true},
+		{"a failed sync of the directory is tried again", retryDirSync, true},
+		{"a short write is ignored", ignoreShortWrite, true},
+		{"an old generation goes before the sync of the directory", pruneBeforeSync, false},
+		{"a deletion goes together with what it deleted", buryTogether, false},
+		{"the lock file is removed", unlinkLock, false},
+		{"deleting does not ask for the lock", ignoreLock, false},
+		{"numbers come from a clock", clockNumbers, false},
+		{"a file that cannot be opened is taken for damaged", damagedByError(syscall.EMFILE), true},
+		{"a file that cannot be opened is taken for absent", absentByError, true},
+		{"an I/O error of reading is taken for damage", damagedByError(syscall.EIO), true},
+	}
+}
+
+func unsyncedContent(d vfs.Dir) vfs.Dir {
+	return created(d, func(f *bentFile) { f.sync = func() error { return nil } })
+}
+
+func publishBeforeSync(d vfs.Dir) vfs.Dir {
+	var late vfs.File
+	b := created(d, func(f *bentFile) { f.sync = func() error { late = f.File; return nil } })
+	b.publish = func(oldname, newname string) error {
+		err := d.Publish(oldname, newname)
+		if err == nil && late != nil {
+			err = late.Sync()
+		}
+		return err
+	}
+	return b
+}
+
+func acknowledgeBeforeSync(d vfs.Dir) vfs.Dir {
+	due := false
+	settle := func() error {
+		if !due {
+			return nil
+		}
+		due = false
+		return d.Sync()
+	}
+	b := &bent{Dir: d, sync: func() error { due = true; return nil }}
+	b.create = func(name string) (vfs.File, error) {
+		if err := settle(); err != nil {
+			return nil, err
+		}
+		return d.Create(name)
+	}
+	b.remove = func(name string) error { return errors.Join(settle(), d.Remove(name)) }
+	return b
+}
+
+func syncBeforePublish(d vfs.Dir) vfs.Dir {
+	return &bent{Dir: d, sync: func() error { return nil }, publish: func(oldname, newname string) error {
+		if err := d.Sync(); err != nil {
+			return err
+		}
+		return d.Publish(oldname, newname)
+	}}
+}
+
+// writeInPlace copies the temporary to its final name, where it is synced.
+func writeInPlace(d vfs.Dir) vfs.Dir {
+	return &bent{Dir: d, publish: func(oldname, newname string) error {
+		from, err := d.Open(oldname)
+		if err != nil {
+			return err
+		}
+		size, err := from.Size()
+		if err != nil {
+			return err
+		}
+		b := make([]byte, size)
+		if _, err := from.ReadAt(b, 0); err != nil {
+			return err
+		}
+		to, err := d.Create(newname)
+		if err != nil {
+			return err
+		}
+		if _, err := to.Write(b); err != nil {
+			return err
+		}
+		return errors.Join(to.Sync(), to.Close(), d.Remove(oldname))
+	}}
+}
+
+func sameTemp(d vfs.Dir) vfs.Dir {
+	const temp = ".t-temporary"
+	return &bent{Dir: d,
+		create: func(string) (vfs.File, error) {
+			if err := d.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+			return d.Create(temp)
+		},
+		publish: func(_, newname string) error { return d.Publish(temp, newname) },
+	}
+}
+
+func retrySync(d vfs.Dir) vfs.Dir {
+	return created(d, func(f *bentFile) {
+		f.sync = func() error {
+			if f.File.Sync() == nil {
+				return nil
+			}
+			return f.File.Sync()
+		}
+	})
+}
+
+func ignoreSync(d vfs.Dir) vfs.Dir {
+	return created(d, func(f *bentFile) { f.sync = func() error { _ = f.File.Sync(); return nil } })
+}
+
+func retryDirSync(d vfs.Dir) vfs.Dir {
+	return &bent{Dir: d, sync: func() error {
+		if d.Sync() == nil {
+			return nil
+		}
+		return d.Sync()
+	}}
+}
+
+func ignoreShortWrite(d vfs.Dir) vfs.Dir {
+	return created(d, func(f *bentFile) {
+		f.write = func(b []byte) (int, error) {
+			if n, err := f.File.Write(b); n == 0 {
+				return 0, err
+			}
+			return len(b), nil
+		}
+	})
+}
+
+// pruneBeforeSync removes the commit before the last but one as soon as its
+// successor has its name.
+func pruneBeforeSync(d vfs.Dir) vfs.Dir {
+	return &bent{Dir: d, publish: func(oldname, newname string) error {
+		names, err := d.List()
+		if err != nil {
+			return err
+		}
+		last := ""
+		for _, name := range names {
+			if strings.HasPrefix(name, "c-") {
+				last = max(last, name)
+			}
+		}
+		if err := d.Publish(oldname, newname); err != nil || last == "" {
+			return err
+		}
+		_ = d.Remove(last)
+		return nil
+	}}
+}
+
+// buryTogether leaves the sync out that parts a deletion from what it deleted.
+func buryTogether(d vfs.Dir) vfs.Dir {
+	removing := false
+	return &bent{Dir: d,
+		remove: func(name string) error { removing = strings.HasPrefix(name, "c-"); return d.Remove(name) },
+		create: func(name string) (vfs.File, error) { removing = false; return d.Create(name) },
+		sync: func() error {
+			if removing {
+				return nil
+			}
+			return d.Sync()
+		},
+	}
+}
+
+type bentLock struct {
+	vfs.Lock
+	exclusive func() (bool, error)
+	close     func() error
+}
+
+func (l *bentLock) Exclusive() (bool, error) {
+	if l.exclusive != nil {
+		return l.exclusive()
+	}
+	return l.Lock.Exclusive()
+}
+
+func (l *bentLock) Close() error {
+	if l.close != nil {
+		return l.close()
+	}
+	return l.Lock.Close()
+}
+
+// locked makes the writers' lock what bend makes of it.
+func locked(d vfs.Dir, bend func(*bentLock)) vfs.Dir {
+	return &bent{Dir: d, lock: func(name string, create bool) (vfs.Lock, error) {
+		l, err := d.OpenLock(name, create)
+		if err != nil || name != "LOCK" {
+			return l, err
+		}
+		b := &bentLock{Lock: l}
+		bend(b)
+		return b, nil
+	}}
+}
+
+func unlinkLock(d vfs.Dir) vfs.Dir {
+	return locked(d, func(l *bentLock) {
+		l.close = func() error {
+			_ = d.Remove("LOCK")
+			return l.Lock.Close()
+		}
+	})
+}
+
+func ignoreLock(d vfs.Dir) vfs.Dir {
+	return locked(d, func(l *bentLock) { l.exclusive = func() (bool, error) { return true, nil } })
+}
+
+// clockNumbers names commits by a clock that each process finds a second behind
+// that of its predecessor.
+func clockNumbers(d vfs.Dir) vfs.Dir {
+	now := uint64(1 << 40)
+	if names, err := d.List(); err == nil {
+		for _, name := range names {
+			var n uint64
+			if _, err := fmt.Sscanf(name, "c-%x", &n); err == nil {
+				now = min(now, n-1000)
+			}
+		}
+	}
+	given := map[string]string{}
+	real := func(name string) string {
+		if n, ok := given[name]; ok {
+			return n
+		}
+		return name
+	}
+	return &bent{Dir: d,
+		open:   func(name string) (vfs.File, error) { return d.Open(real(name)) },
+		size:   func(name string) (int64, error) { return d.Size(real(name)) },
+		remove: func(name string) error { return d.Remove(real(name)) },
+		publish: func(oldname, newname string) error {
+			if strings.HasPrefix(newname, "c-") {
+				now++
+				given[newname] = fmt.Sprintf("c-%016x", now)
+			}
+			return d.Publish(oldname, real(newname))
+		},
+	}
+}
+
+// emptyFile is what a careless reader makes of a file that it could not read.
+type emptyFile struct{ *bytes.Reader }
+
+func (emptyFile) Write([]byte) (int, error) { return 0, fs.ErrInvalid }
+func (emptyFile) Size() (int64, error)      { return 0, nil }
+func (emptyFile) Sync() error               { return nil }
+func (emptyFile) Close() error              { return nil }
+
+type brittleFile struct {
+	vfs.File
+	of syscall.Errno
+}
+
+func (f brittleFile) ReadAt(b []byte, off int64) (int, error) {
+	n, err := f.File.ReadAt(b, off)
+	if errors.Is(err, f.of) {
+		clear(b)
+		return len(b), nil
+	}
+	return n, err
+}
+
+func damagedByError(of syscall.Errno) func(vfs.Dir) vfs.Dir {
+	return func(d vfs.Dir) vfs.Dir {
+		return &bent{Dir: d, open: func(name string) (vfs.File, error) {
+			f, err := d.Open(name)
+			if errors.Is(err, of) {
+				return emptyFile{bytes.NewReader(nil)}, nil
+			}
+			if err != nil {
+				return nil, err
+			}
+			return brittleFile{f, of}, nil
+		}}
+	}
+}
+
+func absentByError(d vfs.Dir) vfs.Dir {
+	return &bent{Dir: d, open: func(name string) (vfs.File, error) {
+		f, err := d.Open(name)
+		if err != nil {
+			return nil, fs.ErrNotExist
+		}
+		return f, nil
+	}}
+}
+
+// hunt returns how the simulator finds the mutant out, "" if it does not.
+func (m mutant) hunt(t *testing.T, seed uint64) (evidence string) {
+	r := rand.New(rand.NewPCG(seed, 2))
+	judge := func(w *world, x *explorer) bool {
+		x.r, x.keep, x.deeper = r, w.keep, 64
+		if x.failed == nil {
+			x.explore(w, 8)
+		}
+		if x.failed != nil {
+			evidence, _, _ = strings.Cut(x.failed.Error(), "\n")
+		}
+		return evidence != ""
+	}
+	if !m.late {
+		for _, l := range workloads() {
+			if judge(l.perform(t, r, m.bend), &explorer{}) {
+				return l.name + ": " + evidence
+			}
+		}
+	}
+	faults(t, func(f fault) bool {
+		run := runFaulty(t, f, m.bend)
+		if run.kind != "" && judge(run.w, &explorer{from: run.place, sparse: true, failed: run.failed}) {
+			evidence = f.String() + ": " + evidence
+		}
+		return evidence == ""
+	})
+	return evidence
+}
+
+func TestCrash_simulated_mutants(t *testing.T) {
+	seed := crashSeed(t)
+	t.Logf("seed %d", seed)
+	killed := 0
+	for _, m := range mutants() {
+		evidence := m.hunt(t, seed)
+		if evidence != "" {
+			killed++
+		}
+		t.Logf("%-55s %s", m.name, evidence)
+		require.NotEmpty(t, evidence, "the simulator does not notice that %s", m.name)
+	}
+	t.Logf("%d of %d mutants killed; seed %d", killed, len(mutants()), seed)
+}

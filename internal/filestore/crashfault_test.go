@@ -165,5 +165,5 @@ func TestCrash_simulated_errors_at_every_operation(t *testing.T) {
 		require.NoError(t, x.failed, "%v: %s, seed %d", f, run.kind, seed)
 		return true
 	})
-	t.Logf("%d errors injected, %d crash states after them; 0 lost, 0 torn, 0 mixed; seed %d", injected, states, seed)
+	t.Logf("crash: errors injected at every operation: errors=%d lost=0 torn=0 mixed=0 crash_states_after_them=%d seed=%d", injected, states, seed)
 }

@@ -467,5 +467,5 @@ func TestCrash_simulated_mutants(t *testing.T) {
 		t.Logf("%-55s %s", m.name, evidence)
 		require.NotEmpty(t, evidence, "the simulator does not notice that %s", m.name)
 	}
-	t.Logf("%d of %d mutants killed; seed %d", killed, len(mutants()), seed)
+	t.Logf("crash: mutants of the protocol: mutants=%d killed=%d seed=%d", len(mutants()), killed, seed)
 }

@@ -289,7 +289,7 @@ func TestCrash_simulated_power_cuts(t *testing.T) {
 	if t.Failed() {
 		t.Fatalf("seed %d", seed)
 	}
-	t.Logf("%d simulated crash states of %d workloads (%d of fixed ones, %d during a recovery) in %.1fs; 0 lost, 0 torn, 0 mixed; seed %d",
+	t.Logf("crash: power cuts, simulated: states=%d lost=0 torn=0 mixed=0 workloads=%d states_of_fixed_ones=%d states_during_a_recovery=%d seconds=%.0f seed=%d",
 		sum.states, sum.workloads, sum.fixed, sum.nested, time.Since(start).Seconds(), seed)
 }
 

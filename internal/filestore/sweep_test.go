@@ -204,7 +204,7 @@ func TestEveryFlippedBitOfEveryFileIsNoticed(t *testing.T) {
 			s.damage(fmt.Sprintf("bit %d of byte %d flipped", i%8, i/8), f.name, c, i/8 < f.from || i/8 >= f.to)
 		}
 	}
-	t.Logf("%d of %d bit flips reported, the other %d in spare copies, without effect on any answer", s.detected, s.detected+s.spared, s.spared)
+	t.Logf("crash: bit flips, every one: flips=%d detected=%d without_effect_in_a_spare_copy=%d", s.detected+s.spared, s.detected, s.spared)
 }
 
 func TestEveryTruncationZeroedSectorAndAppendixIsNoticed(t *testing.T) {
@@ -224,7 +224,7 @@ func TestEveryTruncationZeroedSectorAndAppendixIsNoticed(t *testing.T) {
 			s.damage(fmt.Sprintf("%q appended", tail), f.name, append(bytes.Clone(f.b), tail...), f.to < len(f.b))
 		}
 	}
-	t.Logf("%d of %d truncations, zeroed sectors and appendices reported, the other %d in spare copies, without effect on any answer", s.detected, s.detected+s.spared, s.spared)
+	t.Logf("crash: truncations, zeroed sectors, appendices: damages=%d detected=%d without_effect_in_a_spare_copy=%d", s.detected+s.spared, s.detected, s.spared)
 }
 
 // A record names its component, epoch and version: in another place it is found
@@ -244,5 +244,5 @@ func TestExchangedFilesNeverYieldWrongState(t *testing.T) {
 		}
 	}
 	require.Positive(t, noticed)
-	t.Logf("%d pairs of files exchanged, %d reported, in the others the place does not matter", pairs, noticed)
+	t.Logf("crash: exchanged files: pairs=%d mixed=0 detected=%d where_the_place_does_not_matter=%d", pairs, noticed, pairs-noticed)
 }

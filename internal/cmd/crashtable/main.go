@@ -20,11 +20,14 @@ import (
 )
 
 // One package after the other: they would only disturb each other.
-var command = []string{"test", "-json", "-count=1", "-p=1", "-timeout=30m", "-run=^Test(Crash|PowerCut|Order)_"}
+var command = []string{"test", "-json", "-count=1", "-p=1", "-timeout=30m", "-run=^Test((Crash|PowerCut|Order)_|EveryFlippedBitOf|EveryTruncationZ|ExchangedFiles)"}
 
 func main() {
 	begin := time.Now()
-	t := &table{required: []string{"kills, file", "power cuts, ext4", "power cuts, xfs"}}
+	t := &table{required: []string{
+		"power cuts, simulated", "power cuts, ext4", "power cuts, xfs", "kills, file",
+		"errors injected at every operation", "mutants of the protocol", "bit flips, every one",
+	}}
 	err := run(t, exec.Command("go", append(append(command, os.Args[1:]...), "./...")...))
 	if err != nil && len(t.problems) == 0 {
 		t.problem("go test: %v", err)

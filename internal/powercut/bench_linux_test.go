@@ -16,7 +16,7 @@ import (
 const (
 	rounds    = 15
 	roundTime = 200 * time.Millisecond // short ones: other work on the machine hits both sides
-	tmpfs     = 0x01021994 // TMPFS_MAGIC
+	tmpfs     = 0x01021994             // TMPFS_MAGIC
 )
 
 // BenchmarkSaveBesideByHand compares saves per second with the protocol written

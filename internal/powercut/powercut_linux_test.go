@@ -329,13 +329,10 @@ const probe = "probe"
 // the next one: the store takes writes.
 func (r *trial) compareProbe(s saver) {
 	data, _, err := s.load(probe)
-	if r.probe > 0 {
-		require.NoError(r.t, err)
-		want := r.plan.data(change{probe, 0, r.probe})
-		if string(data) != string(want) {
-			r.lost++
-			r.complain("the probe is %d bytes instead of %d", len(data), len(want))
-		}
+	want := r.plan.data(change{probe, 0, r.probe})
+	if r.probe > 0 && (err != nil || string(data) != string(want)) {
+		r.lost++
+		r.complain("the probe is %d bytes instead of %d: %v", len(data), len(want), err)
 	}
 	r.probe++
 	require.NoError(r.t, s.save(probe, r.plan.data(change{probe, 0, r.probe})), "the store does not take writes after cut %d", r.cuts)

@@ -46,6 +46,7 @@ func (t *table) take(e event) (show string) {
 	case "output":
 		if m := line.FindStringSubmatch(e.Output); m != nil {
 			t.rows = append(t.rows, newRow(m[1], strings.Fields(m[2])))
+			show = "     " + m[0]
 		}
 		if t.output == nil {
 			t.output = map[string]string{}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"runtime"
+	"syscall"
 	"time"
 
 	"github.com/durablestate/durable/internal/envelope"
@@ -130,7 +131,7 @@ func (s *Store) commit(b *batch) {
 }
 
 func (s *Store) tryCommit(b *batch, e *encoder) error {
-	for {
+	for cleaned := false; ; {
 		s.mu.Lock()
 		err := s.refusal()
 		if err == nil || err == store.ErrClosed { // what was taken before Close is committed
@@ -149,6 +150,10 @@ func (s *Store) tryCommit(b *batch, e *encoder) error {
 			return err
 		}
 		err = s.write(seq, e)
+		if diskFull(err) && !cleaned && s.madeRoom() {
+			cleaned = true
+			continue
+		}
 		if !errors.Is(err, fs.ErrExist) {
 			return err
 		}
@@ -156,6 +161,23 @@ func (s *Store) tryCommit(b *batch, e *encoder) error {
 			return err
 		}
 	}
+}
+
+func diskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// madeRoom deletes what nobody needs and reports whether there was any.
+func (s *Store) madeRoom() bool {
+	before := s.countFiles()
+	s.clean()
+	return s.countFiles() < before
+}
+
+func (s *Store) countFiles() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.x.files)
 }
 
 // write publishes what e encoded as the commit seq, and knows of it once it is

@@ -363,3 +363,35 @@ func TestStoresWorkWhereLocksCannotBeConverted(t *testing.T) {
 	require.Equal(t, "160", data)
 	require.LessOrEqual(t, len(commits(t, dir)), 4, "the last may not have seen the last commit of the other")
 }
+
+// A writer that deletes as fast as another store reads must not keep that one
+// from opening the directory.
+func TestOpeningSucceedsBesideAWriterThatDeletesWhatWasListed(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, dir)
+	version := uint64(0)
+	saveMany := func(n int) {
+		for range n {
+			version++
+			save(t, w, "c", 1, version, fmt.Sprint(version))
+		}
+	}
+	saveMany(40)
+	d, err := vfs.Open(dir)
+	require.NoError(t, err)
+	h := &hooked{Dir: d}
+	opened := 0
+	h.on(func(op string) error {
+		if strings.HasPrefix(op, "open c-") {
+			if opened++; opened%2 == 0 && opened < 20 {
+				saveMany(33)
+			}
+		}
+		return nil
+	})
+	s, err := newStore(h)
+	require.NoError(t, err)
+	defer s.Close()
+	data, _, _ := loaded(t, s, "c")
+	require.Equal(t, fmt.Sprint(version), data)
+}

@@ -71,17 +71,22 @@ func (s *Store) apply(c *commit) {
 	s.litter.note(c)
 }
 
-// maxScans bounds how often a directory is listed that changes meanwhile. Each
-// time the commits before the one that had vanished are known already, so that a
-// busy owner's cleaning is soon outrun.
-const maxScans = 100
-
 // rescan lists the directory and reads the commits that it does not know. What
-// vanishes between the listing and the reading was superseded: it lists again.
+// vanishes between the listing and the reading was superseded: it lists again,
+// unless that lists what vanished. Who deletes begins with the oldest, which is
+// also what is read first, so that the two may meet many times.
 func (s *Store) rescan(ctx context.Context) error {
+	var gone string
 	for try := 1; ; try++ {
 		err := s.scanOnce(ctx)
-		if try == maxScans || ctx.Err() != nil || !errors.Is(err, fs.ErrNotExist) {
+		var path *fs.PathError
+		if ctx.Err() != nil || !errors.Is(err, fs.ErrNotExist) || !errors.As(err, &path) {
+			return err
+		}
+		if path.Path != gone {
+			gone, try = path.Path, 1
+		}
+		if try == 3 {
 			return err
 		}
 	}

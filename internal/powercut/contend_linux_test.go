@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"strings"
 	"syscall"
@@ -24,9 +23,6 @@ const wanted = "wanted" // the component
 // others, until somebody with a greater epoch has claimed it.
 func (j job) contend() error {
 	a, err := durable.NewFileAdapter(j.Dir, nil)
-	for errors.Is(err, fs.ErrNotExist) { // the others deleted too fast for it
-		a, err = durable.NewFileAdapter(j.Dir, nil)
-	}
 	if err != nil {
 		return err
 	}
@@ -91,9 +87,6 @@ func (c *contest) take(line string) {
 func (c *contest) check(a *durable.FileAdapter) *durable.Snapshot {
 	c.t.Helper()
 	s, err := a.LoadState(ctx, wanted)
-	for errors.Is(err, fs.ErrNotExist) { // the others deleted too fast for it
-		s, err = a.LoadState(ctx, wanted)
-	}
 	require.NoError(c.t, err)
 	require.GreaterOrEqual(c.t, s.Version, c.last)
 	require.Equal(c.t, s.LastVersion, s.Version)

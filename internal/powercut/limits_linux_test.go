@@ -125,6 +125,20 @@ func TestPowerCut_full_tmpfs_leaves_the_newest_generation(t *testing.T) {
 	fill(t, dir, func() {})
 }
 
+// What is superseded must not fill a disk for ever.
+func TestPowerCut_small_disk_is_cleaned_when_it_is_full(t *testing.T) {
+	needMounts(t)
+	dir := t.TempDir()
+	require.NoError(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"))
+	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, 0)) })
+	a, err := durable.NewFileAdapter(filepath.Join(dir, "store"), &durable.FileOptions{Keep: 1})
+	require.NoError(t, err)
+	for n := range 200 {
+		require.NoError(t, saveText(a, "c", string(make([]byte, 20<<10))), "save %d: there is room for 12, and 1 is kept", n)
+	}
+	require.NoError(t, a.Close())
+}
+
 // On a real disk the power is cut while it is full.
 func TestPowerCut_while_the_disk_is_full_loses_nothing(t *testing.T) {
 	for _, fs := range []fileSystem{ext4, xfs} {

@@ -20,10 +20,17 @@ func (d *osDir) publishByLink(oldname, newname string) error {
 	return nil
 }
 
+// syncDir looks at the directory after the sync: XFS reports success for the
+// sync of a directory whose journal could not be written (it asks whether the
+// inode still waits for the journal, and giving up ends the wait), but answers
+// EIO to everything else from the moment it gave up.
 func syncDir(d *os.File) error {
 	err := d.Sync()
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
 		return ErrSyncUnsupported
+	}
+	if err == nil {
+		_, err = d.Stat()
 	}
 	return err
 }

@@ -15,7 +15,7 @@ import (
 // that fail when it comes true: a test function, or a rule of the conformance
 // suite. What is missing here is the subject of a later milestone.
 var proofs = map[string][]string{
-	"P1 acknowledged is durable":                   {"TestP1_CommitReturnsOnlyWhenItsChangeIsStored", "TestCrash_file", "TestCrash_redis_server", "TestSaveIsAcknowledgedOnlyAfterContentAndNameAreDurable"},
+	"P1 acknowledged is durable":                   {"TestP1_CommitReturnsOnlyWhenItsChangeIsStored", "TestCrash_file", "TestCrash_redis_server", "TestSaveIsAcknowledgedOnlyAfterContentAndNameAreDurable", "TestPowerCut_on_ext4_loses_nothing"},
 	"P2 never torn, mixed or another component's":  {"TestCrash_file", "TestEveryFlippedBitIsFound", "ids are kept apart, however alike", "TestExchangedAndCopiedCommitsAreFoundOut"},
 	"P3 six different answers":                     {"TestP3_EveryAnswerOfAStoreIsAnOutcomeOfItsOwn", "what was never saved is ErrNotFound", "expired is ErrExpired and not absent", "lost is ErrLost and not absent"},
 	"P4 unread state is never overwritten":         {"TestP4_StateThatCouldNotBeReadIsNeverOverwritten", "TestARejectedStateIsKeptAndNotOverwritten"},

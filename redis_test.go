@@ -2,6 +2,7 @@ package durable_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"testing"
@@ -55,7 +56,7 @@ func TestRedisKeepsStateUnderTheKeyOfTheDecisionRecord(t *testing.T) {
 func TestRedisOwnershipFencesThePredecessor(t *testing.T) {
 	ctx := context.Background()
 	srv := redistest.Shared(t)
-	opts := &durable.RedisOptions{KeyPrefix: "root:owner:"}
+	opts := &durable.RedisOptions{KeyPrefix: "root:owner:" + rand.Text() + ":"}
 	old, next := openRedis(t, srv.URL(), opts), openRedis(t, srv.URL(), opts)
 	l, err := old.AcquireLease(ctx, "", "old", time.Minute)
 	require.NoError(t, err)

@@ -15,7 +15,7 @@ import (
 // that fail when it comes true: a test function, or a rule of the conformance
 // suite. What is missing here is the subject of a later milestone.
 var proofs = map[string][]string{
-	"P1 acknowledged is durable":                   {"TestP1_CommitReturnsOnlyWhenItsChangeIsStored", "TestCrash_file", "TestCrash_redis_server", "TestSaveIsAcknowledgedOnlyAfterContentAndNameAreDurable", "TestPowerCut_on_ext4_loses_nothing"},
+	"P1 acknowledged is durable":                   {"TestP1_CommitReturnsOnlyWhenItsChangeIsStored", "TestCrash_file", "TestCrash_redis_server", "TestASentinelFailoverIsSurvived", "TestAClusterFailoverIsSurvived", "TestFsyncIsVerifiedForEverySave", "TestSaveIsAcknowledgedOnlyAfterContentAndNameAreDurable", "TestPowerCut_on_ext4_loses_nothing"},
 	"P2 never torn, mixed or another component's":  {"TestCrash_file", "TestEveryFlippedBitIsFound", "ids are kept apart, however alike", "TestExchangedAndCopiedCommitsAreFoundOut"},
 	"P3 six different answers":                     {"TestP3_EveryAnswerOfAStoreIsAnOutcomeOfItsOwn", "what was never saved is ErrNotFound", "expired is ErrExpired and not absent", "lost is ErrLost and not absent"},
 	"P4 unread state is never overwritten":         {"TestP4_StateThatCouldNotBeReadIsNeverOverwritten", "TestARejectedStateIsKeptAndNotOverwritten"},
@@ -52,7 +52,7 @@ var proofs = map[string][]string{
 	"S4 kill -9":                             {"TestCrash_file", "TestCrash_redis_server"},
 	"S5 the final save comes after clean-up": {"TestAFinalSnapshotThatShrankTenfoldIsWarnedOf"},
 	"S6 two replicas with the same ids":      {"TestP6_ASuccessorWaitsForTheLeaseAndStartsFromTheLastSave", "TestWithoutOwnershipVersionsGoOnAndASecondWriterIsNoticed"},
-	"S7 a sentinel or a replica answers":     {"TestASentinelThatKnowsNoPrimaryIsAnOutage", "TestAReplicaIsRefused"},
+	"S7 a sentinel or a replica answers":     {"TestASentinelThatKnowsNoPrimaryIsAnOutage", "TestAReplicaIsRefused", "TestAPrimaryThatWasDemotedIsNotReadThroughOldConnections"},
 	"S8 eviction, restart of an empty store": {"TestP3_EveryAnswerOfAStoreIsAnOutcomeOfItsOwn", "TestVanishedGenerationIsLostAndARepeatWritesItAgain"},
 	"S9 idle state expires":                  {"TestP10_AnUnchangedStateIsNotRewrittenButKeptAlive"},
 	"S10 schema up and down":                 {"TestAStateIsMigratedStepByStep", "TestAFailedMigrationAndANewerSchemaLeaveTheOriginal"},

@@ -26,7 +26,7 @@ func TestAPrimaryThatWasDemotedIsNotReadThroughOldConnections(t *testing.T) {
 	require.NoError(t, srv.Client(t).Do(ctx, "CONFIG", "SET", "replica-serve-stale-data", "yes").Err())
 	next.Stop() // what the new primary has does not arrive
 	defer next.Cont()
-	require.NoError(t, srv.Client(t).ReplicaOf(ctx, host, port).Err())
+	require.NoError(t, srv.Client(t).Do(ctx, "REPLICAOF", host, port).Err())
 	for op, err := range map[string]error{
 		"load": second(s.Load(ctx, "c")), "fence": second(s.Fence(ctx, "c")), "history": second(s.History(ctx, "c")),
 		"version": second(s.LoadVersion(ctx, "c", 1)), "lease": second(s.LoadLease(ctx, "")),

@@ -172,6 +172,7 @@ func (w *steady) end(n int, name string, injected int, recovery time.Duration, w
 	close(w.stop)
 	w.ended.Wait()
 	w.load()
+	found := audit(w.t, w.s)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	report(row{n, name, injected, w.total, w.lost, len(w.wrong), recovery, why})
@@ -179,6 +180,9 @@ func (w *steady) end(n int, name string, injected int, recovery time.Duration, w
 	require.NotZero(w.t, w.total)
 	if why == "" {
 		require.Zero(w.t, w.lost, "acknowledged and lost")
+		if w.below+w.failed == 0 { // else a load may have shown what was never acknowledged
+			require.NotContains(w.t, found, "rollback", "lost between a load and a save")
+		}
 	}
 }
 

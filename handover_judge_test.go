@@ -19,6 +19,7 @@ type judge struct {
 	pauses  map[string][]time.Duration
 
 	handovers, commits, clean int
+	refused, outages          int
 	splits                    int      // acknowledged writes of a superseded process that its successor did not start from
 	back                      []string // what went backwards, or came from nowhere
 }
@@ -183,6 +184,14 @@ func doubled(runs []run) (count int) {
 
 // table is the summary.
 func (j *judge) table(store string, v verdict, took time.Duration) string {
+	var all []time.Duration
+	var paused time.Duration
+	for _, kind := range handoverKinds {
+		for _, p := range j.pauses[kind] {
+			all = append(all, p)
+			paused += p
+		}
+	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "\n%s\t\n", store)
@@ -191,17 +200,16 @@ func (j *judge) table(store string, v verdict, took time.Duration) string {
 		count int
 	}{
 		{"hand-overs", j.handovers}, {"after an orderly end", j.clean}, {"commits acknowledged", j.commits},
-		{"per second, pauses included", int(float64(j.commits) / took.Seconds())},
+		{"per second in service", int(float64(j.commits) / (took - paused).Seconds())},
+		{"sleepers refused when they woke up", j.refused}, {"restarts of the server", j.outages},
 		{"lost", v.lost}, {"doubled", v.doubled}, {"split-brain writes accepted", v.splits}, {"went backwards", v.back},
 	} {
 		fmt.Fprintf(w, "%s\t%d\n", row.what, row.count)
 	}
 	fmt.Fprint(w, "\npause in service\tnumber\tmedian\tp99\n")
-	var all []time.Duration
 	for _, kind := range handoverKinds {
 		if list := j.pauses[kind]; len(list) > 0 {
 			fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", kind, len(list), quantile(list, 50), quantile(list, 99))
-			all = append(all, list...)
 		}
 	}
 	fmt.Fprintf(w, "all\t%d\t%s\t%s\n", len(all), quantile(all, 50), quantile(all, 99))

@@ -210,6 +210,7 @@ func (h *handover) act(p *process, kind string) {
 // outage takes the server away in the middle of it all.
 func (h *handover) outage() {
 	h.moment()
+	h.outages++
 	h.server.Kill()
 	h.pass(time.After(time.Duration(rand.IntN(int(300 * time.Millisecond)))))
 	h.server.Restart()
@@ -370,6 +371,7 @@ func (h *handover) take(e event) {
 		e.p.closed = word
 	case "refused":
 		e.p.closed = word
+		h.refused++
 	default:
 		require.FailNow(h.t, "unexpected: "+e.line, "%s", e.p.stderr)
 	}

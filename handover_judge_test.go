@@ -222,7 +222,7 @@ func quantile(list []time.Duration, percent int) time.Duration {
 		return 0
 	}
 	list = slices.Sorted(slices.Values(list))
-	return list[(len(list)-1)*percent/100].Round(time.Millisecond)
+	return list[(len(list)*percent+99)/100-1].Round(time.Millisecond)
 }
 
 // How a process is replaced. The successor waits already, except in "same holder".

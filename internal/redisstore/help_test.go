@@ -13,7 +13,6 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/logging"
 	"github.com/stretchr/testify/require"
 
 	"github.com/durablestate/durable/internal/redisstore"
@@ -24,12 +23,13 @@ import (
 var ctx = context.Background()
 
 func TestMain(m *testing.M) {
-	logging.Disable() // dials fail on purpose
 	flag.Parse()
 	_ = flag.Set("test.parallel", "6") // they wait for servers, not for processors
-	code := m.Run()
-	printTable()
-	os.Exit(code)
+	os.Exit(searched(func() int {
+		code := m.Run()
+		printTable()
+		return code
+	}))
 }
 
 // An env is a server as one test sees it: with a key prefix of its own.

@@ -46,7 +46,7 @@ type RestoreResult struct {
 
 // Event is what OnEvent receives. It never carries state.
 type Event struct {
-	Op          string // "save", "skip" (unchanged, kept alive), "restore", "fence", "lease", "spill"
+	Op          string // "save", "skip" (unchanged, kept alive), "vanished" (the stored copy; written again), "restore", "fence", "lease", "spill"
 	ComponentID string // empty for the lease
 	Version     uint64
 	Bytes       int

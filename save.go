@@ -70,6 +70,7 @@ func (m *member) refresh(ctx context.Context, last stored) (done outcome, vanish
 	switch {
 	case errors.Is(err, ErrLost), m.c.owner != nil && errors.Is(err, ErrConflict):
 		m.c.log.Warn("durable: stored state has vanished or was replaced, writing it again", "component", m.id, "error", err)
+		m.c.event("vanished", m, last.version, 0, time.Now(), err)
 		m.mu.Lock()
 		m.stored.anywhere = false // until that has succeeded
 		m.mu.Unlock()

@@ -80,7 +80,8 @@ func TestP10_AnUnchangedStateIsNotRewrittenButKeptAlive(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ctx := t.Context()
 		a := durable.NewMemoryAdapter(&durable.MemoryOptions{TTL: 5 * time.Minute})
-		h := start(t, a, nil)
+		j := &journal{}
+		h := start(t, a, j.options())
 		require.NoError(t, h.words.Commit(ctx, func(c *counts) { c.Words["x"] = 1 }))
 		before, err := a.LoadState(ctx, "words")
 		require.NoError(t, err)
@@ -94,6 +95,7 @@ func TestP10_AnUnchangedStateIsNotRewrittenButKeptAlive(t *testing.T) {
 		back, err := a.LoadState(ctx, "words")
 		require.NoError(t, err, "a vanished copy is written again")
 		require.Equal(t, before.Data, back.Data)
+		require.Equal(t, 1, j.count("vanished"))
 		require.NoError(t, h.Close())
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -60,15 +61,27 @@ func searched(run func() int) int {
 		copying.Go(func() { _, _ = io.Copy(io.MultiWriter(to, o), r) })
 		return w
 	}
-	os.Stdout, os.Stderr = through(stdout), through(stderr)
+	out, err := through(stdout), through(stderr)
+	os.Stdout, os.Stderr = out, err
 	code := run()
-	_ = os.Stdout.Close()
-	_ = os.Stderr.Close()
-	copying.Wait()
 	os.Stdout, os.Stderr = stdout, stderr
+	_ = out.Close() // not os.Stdout: package testing may have put another in its place
+	_ = err.Close()
+	within(10*time.Second, copying.Wait)
 	if line := o.leak(); line != "" {
 		fmt.Fprintln(stderr, "FAIL: a password was printed:", line)
 		return 1
 	}
 	return code
+}
+
+// within waits for wait, but not for ever: a process that outlives its test may
+// still hold the other end.
+func within(limit time.Duration, wait func()) {
+	done := make(chan struct{})
+	go func() { defer close(done); wait() }()
+	select {
+	case <-done:
+	case <-time.After(limit):
+	}
 }

@@ -61,15 +61,14 @@ func (d *display) take(m message) {
 
 func (d *display) began(r restored, offset int) {
 	d.life++
-	if d.life > 1 {
-		d.again += d.at - offset
-	}
+	again := max(0, d.at-offset) // it may have saved more than it had told of when it was killed
+	d.again += again
 	if r.Outcome == durable.FirstBoot {
 		d.line("process %d  %s: nothing is stored, it begins at offset 0", d.life, r.Outcome)
 		return
 	}
-	d.line("process %d  %s: version %d, %s old, goes on at offset %d; only %s are counted again",
-		d.life, r.Outcome, r.Version, r.Age.Round(time.Millisecond), offset, size(d.at-offset))
+	d.line("process %d  %s: version %d, %s old, goes on at offset %d; only %s of what it told of are counted again",
+		d.life, r.Outcome, r.Version, r.Age.Round(time.Millisecond), offset, size(again))
 }
 
 func (d *display) killed() {

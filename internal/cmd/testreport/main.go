@@ -1,4 +1,5 @@
-// Command testreport runs go test on all packages, prints what failed or was
+// Command testreport runs go test on all packages of all modules of the
+// workspace, prints what failed or was
 // skipped and why, says which suites ran, and ends with the line
 //
 //	N passed, M failed, K skipped
@@ -14,18 +15,28 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 )
 
 func main() {
 	r := newReport(os.Stdout)
-	// No cached results: go test does not notice that a server was installed.
-	args := append([]string{"test", "-json", "-count=1"}, os.Args[1:]...)
-	if err := run(r, exec.Command("go", append(args, "./...")...)); err != nil {
+	if err := all(r); err != nil {
 		r.broken = append(r.broken, err.Error())
 	}
 	if !r.finish(os.Getenv("DURABLE_REQUIRE_REAL") == "1") {
 		os.Exit(1)
 	}
+}
+
+// all runs the tests of every module. No cached results: go test does not notice
+// that a server was installed.
+func all(r *report) error {
+	modules, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}/...").Output()
+	if err != nil {
+		return fmt.Errorf("go list -m: %w", err)
+	}
+	args := append([]string{"test", "-json", "-count=1"}, os.Args[1:]...)
+	return run(r, exec.Command("go", append(args, strings.Split(strings.TrimSpace(string(modules)), "\n")...)...))
 }
 
 // run hands what cmd prints to r, line by line. The error says that go test

@@ -82,6 +82,8 @@ func (s *Store) runOn(ctx context.Context, c *redis.Client, jobs []*job) {
 		return
 	}
 	exec(ctx, jobs, conn.Pipeline)
+	ctx, cancel := s.within(2*confirmTime, jobs)
+	defer cancel()
 	if err := s.confirm(ctx, conn); err != nil {
 		for _, j := range jobs {
 			if j.durable {

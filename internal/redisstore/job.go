@@ -26,11 +26,12 @@ type job struct {
 	value  *redis.StringCmd
 	fields *redis.SliceCmd
 
-	until  time.Time // the end of its caller's patience, if he sends it himself
-	given  bool      // its caller has left; protected by batcher.mu
-	failed error     // of the whole pipeline
-	short  error     // stored, but not confirmed by enough
-	done   chan struct{}
+	patience time.Duration // how long it may take, without its bytes
+	until    time.Time     // the end of its caller's patience, if he sends it himself
+	given    bool          // its caller has left; protected by batcher.mu
+	failed   error         // of the whole pipeline
+	short    error         // stored, but not confirmed by enough
+	done     chan struct{}
 }
 
 // key names the cluster slot.

@@ -20,7 +20,7 @@ func Open(rawURL string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := t.client(tryTime + transfer(s.limit()))
+	client, err := t.client(patience(tries-1) + transfer(s.limit()))
 	if err != nil {
 		return nil, err
 	}

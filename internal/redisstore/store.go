@@ -35,7 +35,7 @@ const (
 	tries       = 6 // of one operation
 	firstPause  = 20 * time.Millisecond
 	longPause   = 500 * time.Millisecond
-	tryTime     = 3 * time.Second // of one try, without its bytes
+	tryTime     = time.Second     // of a first try, without its bytes: who asks a server that hangs learns of its successor only then
 	saveTime    = 5 * time.Second // of one operation whose context has no deadline
 	loadTime    = 10 * time.Second
 	listTime    = time.Minute
@@ -66,7 +66,8 @@ type Store struct {
 
 	acked         acked
 	writes, reads *lanes
-	typical       atomic.Int64    // size of a state as read lately, for batching
+	typical       atomic.Int64 // size of a state as read lately, for batching
+	topology      topology
 	ctx           context.Context // ends with Close
 	cancel        context.CancelFunc
 }
@@ -98,7 +99,7 @@ func configure(o Options) (*Store, error) {
 		return nil, err
 	}
 	s.typical.Store(16 << 10)
-	s.writes, s.reads = newLanes(s.run), newLanes(s.run)
+	s.writes, s.reads, s.topology = newLanes(s.run), newLanes(s.run), newTopology()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -144,6 +145,12 @@ func bound(ctx context.Context, limit time.Duration, size int) (context.Context,
 	return context.WithTimeout(ctx, limit+transfer(size))
 }
 
+// patience is how long try n may take, without its bytes: a server that is slow,
+// not gone, must answer one of them.
+func patience(n int) time.Duration {
+	return tryTime * time.Duration(max(1, n-1))
+}
+
 // transfer is how long size bytes may take on a slow link.
 func transfer(size int) time.Duration {
 	return time.Duration(size) * time.Second / bytesPerSec
@@ -158,10 +165,11 @@ type doubt struct{ unknown bool }
 func (s *Store) try(ctx context.Context, l *lanes, d *doubt, next func() *job) (*job, error) {
 	var last error
 	for n := range tries {
-		if n > 0 && !s.pause(ctx, n, last) {
+		if n > 0 && !s.pause(ctx, n) {
 			break
 		}
 		j := next()
+		j.patience = patience(n)
 		if err := l.of(ctx, s.client, j.key()).do(ctx, s.ctx.Done(), j); err != nil {
 			d.unknown = true
 			if errors.Is(err, store.ErrClosed) {
@@ -178,6 +186,7 @@ func (s *Store) try(ctx context.Context, l *lanes, d *doubt, next func() *job) (
 		if class == refused {
 			break
 		}
+		s.topology.reload(ctx, s.client, time.Now())
 	}
 	if s.ctx.Err() != nil {
 		return nil, store.ErrClosed
@@ -215,10 +224,7 @@ func (s *Store) ask(ctx context.Context, d *doubt, next func() *job) (answer, er
 
 // pause waits before the next try, with jitter, and reports whether there is
 // time for one.
-func (s *Store) pause(ctx context.Context, n int, last error) bool {
-	if c, ok := s.client.(*redis.ClusterClient); ok && classify(last) != refused {
-		c.ReloadState(ctx) // a failover is not noticed otherwise before the next periodic reload
-	}
+func (s *Store) pause(ctx context.Context, n int) bool {
 	wait := min(firstPause<<(n-1), longPause)
 	t := time.NewTimer(wait/2 + mathrand.N(wait))
 	defer t.Stop()
@@ -233,15 +239,11 @@ func (s *Store) pause(ctx context.Context, n int, last error) bool {
 
 // run sends a batch and gives it the time its bytes need.
 func (s *Store) run(batch []*job) {
-	size, largest := 0, 0
+	size, largest, wait := 0, 0, tryTime
 	for _, j := range batch {
-		size, largest = size+j.size, max(largest, j.read)
+		size, largest, wait = size+j.size, max(largest, j.read), max(wait, j.patience)
 	}
-	end := time.Now().Add(tryTime + transfer(max(size, largest)))
-	if u := batch[0].until; !u.IsZero() && u.Before(end) {
-		end = u
-	}
-	ctx, cancel := context.WithDeadline(s.ctx, end)
+	ctx, cancel := s.within(wait+transfer(max(size, largest)), batch)
 	defer cancel()
 	if s.level.kind != memory && slices.ContainsFunc(batch, func(j *job) bool { return j.durable }) {
 		s.runConfirmed(ctx, batch)
@@ -249,6 +251,16 @@ func (s *Store) run(batch []*job) {
 	}
 	exec(ctx, batch, s.client.Pipeline)
 	s.learn(batch)
+}
+
+// within returns a context for jobs that ends after limit, or before that with
+// the patience of a caller who sends his own job.
+func (s *Store) within(limit time.Duration, jobs []*job) (context.Context, context.CancelFunc) {
+	end := time.Now().Add(limit)
+	if u := jobs[0].until; !u.IsZero() && u.Before(end) {
+		end = u
+	}
+	return context.WithDeadline(s.ctx, end)
 }
 
 // learn remembers how large the states are that are being read.

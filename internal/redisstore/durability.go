@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -82,6 +83,9 @@ func (s *Store) runOn(ctx context.Context, c *redis.Client, jobs []*job) {
 		return
 	}
 	exec(ctx, jobs, conn.Pipeline)
+	if !slices.ContainsFunc(jobs, func(j *job) bool { return j.durable && j.err() == nil }) {
+		return
+	}
 	ctx, cancel := s.within(2*confirmTime, jobs)
 	defer cancel()
 	if err := s.confirm(ctx, conn); err != nil {

@@ -67,7 +67,7 @@ type Store struct {
 	acked         acked
 	writes, reads *lanes
 	typical       atomic.Int64 // size of a state as read lately, for batching
-	topology      topology
+	topology      *topology
 	ctx           context.Context // ends with Close
 	cancel        context.CancelFunc
 }
@@ -84,9 +84,16 @@ func New(client redis.UniversalClient, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.client = client
+	s.use(client)
 	s.inspectClient()
 	return s, nil
+}
+
+func (s *Store) use(client redis.UniversalClient) {
+	s.client = client
+	if c, ok := client.(*redis.ClusterClient); ok {
+		s.topology = newTopology(s.ctx, c)
+	}
 }
 
 // configure returns a store that lacks only its client.
@@ -99,7 +106,7 @@ func configure(o Options) (*Store, error) {
 		return nil, err
 	}
 	s.typical.Store(16 << 10)
-	s.writes, s.reads, s.topology = newLanes(s.run), newLanes(s.run), newTopology()
+	s.writes, s.reads = newLanes(s.run), newLanes(s.run)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -131,6 +138,7 @@ func (s *Store) Close() error {
 	}
 	s.writes.close()
 	s.reads.close()
+	s.topology.close()
 	return err
 }
 
@@ -186,7 +194,7 @@ func (s *Store) try(ctx context.Context, l *lanes, d *doubt, next func() *job) (
 		if class == refused {
 			break
 		}
-		s.topology.reload(ctx, s.client, time.Now())
+		s.topology.reload(ctx, time.Now())
 	}
 	if s.ctx.Err() != nil {
 		return nil, store.ErrClosed
@@ -241,7 +249,10 @@ func (s *Store) pause(ctx context.Context, n int) bool {
 func (s *Store) run(batch []*job) {
 	size, largest, wait := 0, 0, tryTime
 	for _, j := range batch {
-		size, largest, wait = size+j.size, max(largest, j.read), max(wait, j.patience)
+		size, wait = size+j.size, max(wait, j.patience)
+		if j.patience > tryTime { // perhaps the first tries were too short for an unusually large state
+			largest = max(largest, j.read)
+		}
 	}
 	ctx, cancel := s.within(wait+transfer(max(size, largest)), batch)
 	defer cancel()

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -12,41 +13,86 @@ const (
 	longAskTime = 2 * time.Second        // after others did not tell in time
 )
 
-// topology learns anew who serves what in a cluster: its client would notice a
-// failover with its next periodic reload only. Made by newTopology.
+// A topology learns anew who serves what in a cluster: its client would notice a
+// failover with its next periodic reload only. A nil one, of a single server, has
+// nothing to learn.
 type topology struct {
-	busy chan struct{} // held by who reloads; he owns what follows
-	last time.Time     // when the last reload began
-	wait time.Duration // for one node
+	client *redis.ClusterClient
+	ctx    context.Context // ends with Close
+	wg     sync.WaitGroup
+
+	mu     sync.Mutex
+	began  time.Time     // the last reload
+	ended  chan struct{} // closed when that one ends
+	wait   time.Duration // for one node
+	closed bool
 }
 
-func newTopology() topology { return topology{busy: make(chan struct{}, 1), wait: askTime} }
+func newTopology(ctx context.Context, client *redis.ClusterClient) *topology {
+	t := &topology{client: client, ctx: ctx, ended: make(chan struct{}), wait: askTime}
+	close(t.ended)
+	return t
+}
 
-// reload returns when the client knows the topology as it was after a failure at
-// that time, when ctx ends, or when no node tells it. All who failed together
-// share one reload.
-func (t *topology) reload(ctx context.Context, client redis.UniversalClient, failed time.Time) {
-	c, ok := client.(*redis.ClusterClient)
-	if !ok {
+// reload returns when the client knows the topology as it was after something
+// failed at that time, when no node told it, or when ctx ends; the reload goes on
+// for the next call then. All who failed together share one.
+func (t *topology) reload(ctx context.Context, failed time.Time) {
+	if t == nil {
 		return
+	}
+	for fresh := false; !fresh; {
+		var ended chan struct{}
+		ended, fresh = t.begin(failed)
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// begin starts a reload unless one is under way or has begun since failed, and
+// returns when that ends and whether it began since failed.
+func (t *topology) begin(failed time.Time) (ended chan struct{}, fresh bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.began.Before(failed) || t.closed {
+		return t.ended, true
 	}
 	select {
-	case t.busy <- struct{}{}:
-	case <-ctx.Done():
-		return
+	case <-t.ended:
+	default:
+		return t.ended, false
 	}
-	defer func() { <-t.busy }()
-	if t.last.After(failed) {
-		return
-	}
-	t.last = time.Now()
-	q := &question{limit: t.wait}
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, question{}, q), longAskTime)
+	t.began, t.ended = time.Now(), make(chan struct{})
+	limit, ended := t.wait, t.ended
+	t.wg.Go(func() { t.ask(limit, ended) })
+	return t.ended, true
+}
+
+func (t *topology) ask(limit time.Duration, ended chan struct{}) {
+	defer close(ended)
+	q := &question{limit: limit}
+	ctx, cancel := context.WithTimeout(context.WithValue(t.ctx, question{}, q), longAskTime)
 	defer cancel()
-	_ = c.ForEachMaster(ctx, func(context.Context, *redis.Client) error { return nil }) // it reloads, and waits for that
+	_ = t.client.ForEachMaster(ctx, func(context.Context, *redis.Client) error { return nil }) // it reloads, and waits for that
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.wait = askTime; !q.answered {
-		t.wait = min(2*q.limit, longAskTime)
+		t.wait = min(2*limit, longAskTime)
 	}
+}
+
+// close waits until nothing is asked any more.
+func (t *topology) close() {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	t.closed = true
+	t.mu.Unlock()
+	t.wg.Wait()
 }
 
 // A question for the topology goes to one node after the other. It is its own

@@ -27,17 +27,18 @@ import (
 // that a callback of a component, or an adapter that ignores its context, keeps
 // from returning.
 type Checkpointer struct {
-	adapter StateAdapter
-	owner   Owner // nil: no ownership
-	opts    Options
-	invalid error // what is wrong with the options
-	log     *slog.Logger
-	keeper  *keeper       // nil: no ownership
-	starts  *starts       // counts those that ended badly
-	due     *schedule     // when which component is checkpointed
-	outage  outage        // of the store
-	faults  outage        // of components that cannot give their state
-	slots   chan struct{} // bounds how many components are captured and saved at a time
+	adapter   StateAdapter
+	owner     Owner      // nil: no ownership
+	rollbacks rollbacker // nil: the adapter cannot tell
+	opts      Options
+	invalid   error // what is wrong with the options
+	log       *slog.Logger
+	keeper    *keeper       // nil: no ownership
+	starts    *starts       // counts those that ended badly
+	due       *schedule     // when which component is checkpointed
+	outage    outage        // of the store
+	faults    outage        // of components that cannot give their state
+	slots     chan struct{} // bounds how many components are captured and saved at a time
 
 	life    context.Context // ends when Close has waited long enough
 	end     context.CancelFunc
@@ -84,11 +85,12 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	c.outage = outage{log: o.Logger, down: "state cannot be saved or read", up: "all state can be saved and read again"}
 	c.faults = outage{log: o.Logger, down: "a component cannot be saved, because it does not give its state", up: "every component can be saved again"}
 	c.starts = &starts{c: c}
+	c.rollbacks = find[rollbacker](a)
 	c.life, c.end = context.WithCancel(context.Background())
 	c.closing, c.shut = context.WithCancel(c.life)
 	c.closed = sync.OnceValue(c.close)
 	if o.LeaseTTL > 0 {
-		c.owner = findOwner(a)
+		c.owner = find[Owner](a)
 	}
 	if c.owner != nil {
 		c.keeper = newKeeper(c)
@@ -96,14 +98,14 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	return c
 }
 
-// findOwner looks for the Owner capability through wrappers.
-func findOwner(a StateAdapter) Owner {
+// find looks for a capability through wrappers; nil if it is not there.
+func find[T any](a StateAdapter) (capability T) {
 	for ; a != nil; a = unwrap(a) {
-		if o, ok := a.(Owner); ok {
-			return o
+		if c, ok := a.(T); ok {
+			return c
 		}
 	}
-	return nil
+	return capability
 }
 
 // unwrap returns what a wraps, nil if it is no wrapper.

@@ -121,6 +121,9 @@ func (a *RedisAdapter) Audit(ctx context.Context) ([]Finding, error) {
 	return list, nil
 }
 
+// rollback implements rollbacker.
+func (a *RedisAdapter) rollback(componentID string) string { return a.redis.Rollback(componentID) }
+
 func newRedisAdapter(s *redisstore.Store, err error) (*RedisAdapter, error) {
 	if err != nil {
 		return nil, &Error{Op: "open", Adapter: "redis", Err: err}

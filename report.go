@@ -46,7 +46,11 @@ type RestoreResult struct {
 
 // Event is what OnEvent receives. It never carries state.
 type Event struct {
-	Op          string // "save", "skip" (unchanged, kept alive), "vanished" (the stored copy; written again), "restore", "fence", "lease", "spill"
+	// Op is "save", "skip" (unchanged, kept alive), "restore", "fence", "lease" or
+	// "spill"; or "vanished": the stored copy was gone and is written again; or
+	// "rollback": the store had lost acknowledged saves, as Err says, by a failover
+	// or a restart without its data. The next save heals it.
+	Op          string
 	ComponentID string // empty for the lease
 	Version     uint64
 	Bytes       int

@@ -77,6 +77,8 @@ func (m *member) fetchOnce(ctx context.Context, epoch uint64) (*Snapshot, error)
 	if err == nil || definite(err) {
 		m.c.outage.over(m.id)
 	}
+	_, version := fenceOf(snap, err)
+	m.noticeRollback(version)
 	return snap, err
 }
 

@@ -25,8 +25,23 @@ func (m *member) attemptSave() error {
 		err = m.fail("save", err)
 	}
 	m.settle(done, err)
+	m.noticeRollback(done.version)
 	m.c.event(done.op, m, done.version, done.bytes, start, err)
 	return err
+}
+
+// A rollbacker is an adapter that can tell when its store went back in time. The
+// text is empty when it did not since the last call on that component.
+type rollbacker interface{ rollback(name string) string }
+
+func (m *member) noticeRollback(version uint64) {
+	if m.c.rollbacks == nil {
+		return
+	}
+	if what := m.c.rollbacks.rollback(m.name); what != "" {
+		m.c.log.Error("durable: the store lost acknowledged saves", "component", m.id, "seen", what)
+		m.c.event("rollback", m, version, 0, time.Now(), fmt.Errorf("%w: %s", ErrLost, what))
+	}
 }
 
 // outcome is what one attempt to save came to.

@@ -84,7 +84,7 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	}
 	c.outage = outage{log: o.Logger, down: "state cannot be saved or read", up: "all state can be saved and read again"}
 	c.faults = outage{log: o.Logger, down: "a component cannot be saved, because it does not give its state", up: "every component can be saved again"}
-	c.starts = &starts{c: c}
+	c.starts = newStarts(c)
 	c.rollbacks = find[rollbacker](a)
 	c.life, c.end = context.WithCancel(context.Background())
 	c.closing, c.shut = context.WithCancel(c.life)

@@ -17,7 +17,14 @@ func (m *member) restore(ctx context.Context, epoch uint64) (RestoreResult, erro
 	if errors.Is(err, errOutclaimed) {
 		return RestoreResult{ComponentID: m.id, Outcome: Unreachable, Err: err}, m.fail("restore", err)
 	}
+	var skipped []uint64
+	if err == nil {
+		snap, skipped, err = m.stepBack(ctx, snap)
+	}
 	res := m.judge(ctx, snap, err)
+	if skipped != nil {
+		res.Skipped = skipped
+	}
 	err = m.admit(ctx, epoch, snap, err, &res)
 	m.c.event("restore", m, res.Version, res.bytes(snap), start, res.Err)
 	m.logRestore(res, err)
@@ -261,7 +268,7 @@ func (m *member) logRestore(res RestoreResult, err error) {
 	case res.Outcome == FirstBoot:
 		msg = "durable: nothing stored, starting fresh"
 	case res.Outcome == FellBack:
-		level, msg = slog.LevelWarn, "durable: restored an older generation; newer ones do not verify"
+		level, msg = slog.LevelWarn, "durable: restored an older generation in place of newer ones"
 	case res.Outcome != Restored:
 		level, msg = slog.LevelWarn, "durable: stored state cannot be used, starting fresh"
 	case res.Version == 0:

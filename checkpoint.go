@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,8 +29,8 @@ import (
 // from returning.
 type Checkpointer struct {
 	adapter   StateAdapter
-	owner     Owner      // nil: no ownership
-	rollbacks rollbacker // nil: the adapter cannot tell
+	owner     Owner     // nil: no ownership
+	custodian custodian // nil: the adapter cannot tell
 	opts      Options
 	invalid   error // what is wrong with the options
 	log       *slog.Logger
@@ -47,6 +48,8 @@ type Checkpointer struct {
 	closed  func() error // closes once
 
 	restoring chan struct{} // held by the Restore that is under way
+
+	registered atomic.Int64 // components
 
 	mu       sync.Mutex
 	members  []*member
@@ -85,7 +88,7 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	c.outage = outage{log: o.Logger, down: "state cannot be saved or read", up: "all state can be saved and read again"}
 	c.faults = outage{log: o.Logger, down: "a component cannot be saved, because it does not give its state", up: "every component can be saved again"}
 	c.starts = newStarts(c)
-	c.rollbacks = find[rollbacker](a)
+	c.custodian = find[custodian](a)
 	c.life, c.end = context.WithCancel(context.Background())
 	c.closing, c.shut = context.WithCancel(c.life)
 	c.closed = sync.OnceValue(c.close)
@@ -178,6 +181,7 @@ func (c *Checkpointer) register(id string, comp Component) error {
 		return err
 	}
 	c.members = append(c.members, m)
+	c.registered.Add(1)
 	return nil
 }
 
@@ -269,9 +273,12 @@ func (c *Checkpointer) Checkpoint(ctx context.Context, componentIDs ...string) e
 	if err != nil {
 		return err
 	}
-	flights := make([]*flight, len(members))
-	for i, m := range members {
-		flights[i] = m.request()
+	var flights []*flight
+	now := time.Now()
+	for _, m := range members {
+		if !m.look(now) {
+			flights = append(flights, m.request())
+		}
 	}
 	var errs []error
 	for _, f := range flights {

@@ -121,14 +121,17 @@ func (a *RedisAdapter) Audit(ctx context.Context) ([]Finding, error) {
 	return list, nil
 }
 
-// rollback implements rollbacker.
+// losses implements custodian.
+func (a *RedisAdapter) losses() uint64 { return a.redis.Losses() }
+
+// rollback implements custodian.
 func (a *RedisAdapter) rollback(componentID string) string { return a.redis.Rollback(componentID) }
 
 func newRedisAdapter(s *redisstore.Store, err error) (*RedisAdapter, error) {
 	if err != nil {
 		return nil, &Error{Op: "open", Adapter: "redis", Err: err}
 	}
-	return &RedisAdapter{base{name: "redis", store: s, maxBytes: s.MaxBytes()}, s}, nil
+	return &RedisAdapter{base{name: "redis", store: s, maxBytes: s.MaxBytes(), ttl: s.TTL()}, s}, nil
 }
 
 func (o *RedisOptions) store() redisstore.Options {

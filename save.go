@@ -17,6 +17,7 @@ func (m *member) attemptSave() error {
 	if gate != nil {
 		return gate
 	}
+	losses := m.c.lost()
 	ctx, cancel := context.WithTimeout(m.c.life, m.c.opts.SaveTimeout)
 	defer cancel()
 	start := time.Now()
@@ -24,24 +25,10 @@ func (m *member) attemptSave() error {
 	if err != nil {
 		err = m.fail("save", err)
 	}
-	m.settle(done, err)
+	m.settle(done, err, losses)
 	m.noticeRollback(done.version)
 	m.c.event(done.op, m, done.version, done.bytes, start, err)
 	return err
-}
-
-// A rollbacker is an adapter that can tell when its store went back in time. The
-// text is empty when it did not since the last call on that component.
-type rollbacker interface{ rollback(name string) string }
-
-func (m *member) noticeRollback(version uint64) {
-	if m.c.rollbacks == nil {
-		return
-	}
-	if what := m.c.rollbacks.rollback(m.name); what != "" {
-		m.c.log.Error("durable: the store lost acknowledged saves", "component", m.id, "seen", what)
-		m.c.event("rollback", m, version, 0, time.Now(), fmt.Errorf("%w: %s", ErrLost, what))
-	}
 }
 
 // outcome is what one attempt to save came to.
@@ -131,8 +118,9 @@ func (m *member) used(version uint64) {
 	m.mu.Unlock()
 }
 
-// settle takes the result of an attempt in.
-func (m *member) settle(done outcome, err error) {
+// settle takes the result of an attempt in. losses is how much the store was known
+// to have lost when it began.
+func (m *member) settle(done outcome, err error, losses uint64) {
 	now := time.Now()
 	m.mu.Lock()
 	before := m.stored
@@ -150,7 +138,7 @@ func (m *member) settle(done outcome, err error) {
 	}
 	m.unsaved = err != nil && done.op == "save"
 	if err == nil {
-		m.good, m.backoff = now, 0
+		m.good, m.seen, m.losses, m.backoff = now, now, losses, 0
 	}
 	if err == nil || errors.Is(err, ErrNotDurable) { // then the next attempt asks for a confirmation only
 		m.stored = done.stored

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // mostAcked bounds how many components a store remembers.
@@ -17,6 +18,8 @@ type acked struct {
 	untold map[string]string // what was seen of a component, until Rollback asks
 	count  int
 	event  string
+
+	losses atomic.Uint64
 }
 
 // mark returns what is known of id before a call, against which the answer to
@@ -35,6 +38,7 @@ func (a *acked) saw(id string, mark, found, left uint64) {
 	last := a.last[id]
 	if found < mark && last == mark { // else somebody has told it already
 		a.count++
+		a.lose()
 		a.event = fmt.Sprintf("component %q was at version %d, and then the server knew only %d", id, mark, found)
 		a.tell(id, a.event)
 		last = 0
@@ -50,6 +54,13 @@ func (a *acked) tell(id, what string) {
 		a.untold[id] = what
 	}
 }
+
+// lose notes that the server was seen to have lost something.
+func (a *acked) lose() { a.losses.Add(1) }
+
+// Losses counts how often the server was seen to have lost something that it had
+// acknowledged: a save, a stored copy or a lease. When it grows, more may be gone.
+func (s *Store) Losses() uint64 { return s.acked.losses.Load() }
 
 // Rollback says that the server had lost saves of id that it had acknowledged,
 // as the last call on id found, and empty otherwise. It says it once. A save

@@ -65,6 +65,7 @@ func (s *Store) saved(id string, snap *store.Snapshot, a answer) error {
 	case "CONFLICT":
 		return store.Answer(f, store.ErrConflict, "version %d is not above %d, or is another save", snap.Version, f.Version)
 	case "LOST":
+		s.acked.lose()
 		return store.Answer(f, store.ErrLost, "version %d is not stored", snap.Version)
 	case "FOREIGN":
 		return s.errForeign(id)

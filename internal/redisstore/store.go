@@ -129,6 +129,9 @@ func (s *Store) check(durability string) error {
 // MaxBytes returns the limit of a state.
 func (s *Store) MaxBytes() int64 { return s.maxBytes }
 
+// TTL returns after how long a state expires that is not refreshed; 0: never.
+func (s *Store) TTL() time.Duration { return s.ttl }
+
 // Close implements store.Store. A client that the caller keeps stays open.
 func (s *Store) Close() error {
 	s.cancel()

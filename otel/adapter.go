@@ -162,4 +162,3 @@ func (a *historian) LoadSnapshot(ctx context.Context, id string, v uint64) (*dur
 	c.end(err)
 	return s, err
 }
-

@@ -26,9 +26,9 @@ func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error
 	}
 	ctx, cancel := bound(ctx, saveTime, len(value))
 	defer cancel()
-	build := s.saveJob(s.keys(id), snap.Attempt(), value)
+	quick, build := s.saveJob(s.keys(id), snap.Attempt(), value)
 	mark := s.acked.mark(id)
-	a, err := s.judged(ctx, id, new(doubt), build)
+	a, err := s.judged(ctx, id, new(doubt), quick, build)
 	if a.code() == "OK" {
 		found := fenceOf(a).Version
 		s.acked.saw(id, mark, found, max(found, snap.Version))
@@ -39,19 +39,30 @@ func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error
 	return s.saved(id, snap, a)
 }
 
-func (s *Store) saveJob(k keys, a store.Attempt, value []byte) func(inspection) *job {
+// saveJob returns how a save, or a refresh without a value, is made: as a part of
+// a batch, unless it is large, and by a script of its own. Both are the same call.
+func (s *Store) saveJob(k keys, a store.Attempt, value []byte) (quick func() *job, build func(inspection) *job) {
+	fence, call, sum := k.fence(), name(), ""
+	epoch, version := digits(a.Epoch), digits(a.Version)
+	it := &item{kind: "touch", subject: epoch + " " + version + " " + a.WriteID}
 	how, inlined, staged := "none", []byte(nil), []byte(nil)
-	switch {
-	case len(value) > inline:
-		how, staged = "staged", value
-	case value != nil:
+	if value != nil {
+		sum = sha1hex(value)
+		it = &item{kind: "save", subject: value, digest: sum, call: call}
 		how, inlined = "inline", value
 	}
-	keys := []string{k.state, k.fence(), k.stage(a.WriteID)}
-	args := []any{digits(a.Epoch), digits(a.Version), a.WriteID, name(), s.ttl.Milliseconds(), s.keep, len(value), sha1hex(value), how, inlined}
-	return func(i inspection) *job {
-		return &job{script: saveScript, keys: keys, args: append(args[:len(args):len(args)], i.args()...),
-			stage: staged, durable: true, size: len(value) + 512}
+	if len(value) > inline {
+		how, inlined, staged, it = "staged", nil, value, nil
+	}
+	size := len(value) + 512
+	if it != nil {
+		keys := []string{k.state, fence}
+		quick = func() *job { return &job{item: it, keys: keys, durable: true, size: size} }
+	}
+	return quick, func(i inspection) *job {
+		args := []any{epoch, version, a.WriteID, call, s.ttl.Milliseconds(), s.keep, len(value), sum, how, inlined}
+		return &job{script: saveScript, keys: []string{k.state, fence, k.stage(a.WriteID)}, args: append(args, i.args()...),
+			stage: staged, durable: true, size: size}
 	}
 }
 

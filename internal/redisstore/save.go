@@ -9,8 +9,10 @@ import (
 	"github.com/durablestate/durable/internal/store"
 )
 
-// inline is the largest value that passes through Lua.
-const inline = 64 << 10
+const (
+	inline     = 64 << 10 // the largest value that passes through Lua
+	headerRoom = 384      // more than the header of most envelopes
+)
 
 // Save implements store.Store.
 func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error {
@@ -20,7 +22,7 @@ func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error
 	var value []byte
 	if snap.Data != nil {
 		var err error
-		if value, err = envelope.Append(nil, &envelope.Record{ID: id, Kind: envelope.Snapshot, Snapshot: *snap}); err != nil {
+		if value, err = envelope.Append(make([]byte, 0, len(snap.Data)+headerRoom), &envelope.Record{ID: id, Kind: envelope.Snapshot, Snapshot: *snap}); err != nil {
 			return err
 		}
 	}
@@ -46,13 +48,13 @@ func (s *Store) saveJob(k keys, a store.Attempt, value []byte) (quick func() *jo
 	epoch, version := digits(a.Epoch), digits(a.Version)
 	it := &item{kind: "touch", subject: epoch + " " + version + " " + a.WriteID}
 	how, inlined, staged := "none", []byte(nil), []byte(nil)
-	if value != nil {
+	switch {
+	case len(value) > inline: // no script computes a digest of as much
+		how, staged, it = "staged", value, nil
+	case value != nil:
 		sum = sha1hex(value)
 		it = &item{kind: "save", subject: value, digest: sum, call: call}
 		how, inlined = "inline", value
-	}
-	if len(value) > inline {
-		how, inlined, staged, it = "staged", nil, value, nil
 	}
 	size := len(value) + 512
 	if it != nil {

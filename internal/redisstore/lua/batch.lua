@@ -28,13 +28,14 @@ local function alive(k)
 end
 
 -- refreshed gives older generations the TTL and returns the list without what is
--- gone or too old.
+-- gone or too old. What is too old goes at the end, together.
+local old = {}
 local function refreshed(side, gens)
   local list, n = '', 1
   for entry, v in gmatch(gens, '(0*(%d+),[^ ]+)') do
     local k = side .. v
     if n >= keep then
-      call('DEL', k)
+      old[#old + 1] = k
     elseif alive(k) then
       list, n = n == 1 and entry or list .. ' ' .. entry, n + 1
     end
@@ -42,9 +43,8 @@ local function refreshed(side, gens)
   return list
 end
 
-local none = '------------'
-local fresh = 'FENCE 2 ' .. zero .. ' ' .. zero .. ' n 0000000000 0000000000000 0000000000 ' .. none .. none .. none .. '---- ' ..
-  none .. ' ' .. none .. ' |'
+local fresh = 'FENCE 2 00000000000000000000 00000000000000000000 n 0000000000 0000000000000 0000000000 ' ..
+  '---------------------------------------- ------------ ------------ |'
 
 -- fenceOf returns the fence, a fresh one for a component that is new, with the
 -- place of its bar; the third result tells whether it is stored. It returns nil
@@ -56,9 +56,9 @@ local function fenceOf(i)
     return fresh, 156, false
   end
   if type(rec) ~= 'string' or #rec < 156 then return nil end
-  local _, numbers = find(rec, '^FENCE 2 %d+ %d+ [sdn] %d+ %d+ %d+ ')
+  local _, numbers = find(rec, '^FENCE 2 %d+ %d+ [sdn] %d+ ')
   local bar = find(rec, '|', 156, true)
-  if numbers ~= 88 or not bar or match(rec, '|', bar + 1) then return nil end
+  if numbers ~= 63 or not bar or match(rec, '|', bar + 1) then return nil end
   return rec, bar, true
 end
 
@@ -81,20 +81,20 @@ local function save(i, a)
   if e ~= sub(rec, 9, 28) and less(e, sub(rec, 9, 28)) then return {'FENCED', sub(rec, 9, 28), version} end
   if not less(version, v) then return 'SLOW' end
   local side, gens = sub(fence, 1, -2) .. 'g:', sub(rec, bar + 1)
-  local old
+  local last
   if letter == 's' then
     local s = try('GETRANGE', key, 0, 65536)
     if type(s) ~= 'string' or bar < 199 or #s ~= tonumber(sub(rec, 53, 62)) or sha1hex(s) ~= sub(rec, 89, 128) then
       return 'SLOW'
     end
-    old = sub(rec, 177, 196)
-    gens = old .. ',' .. sub(rec, 198, bar - 1) .. ',' .. sub(rec, 130, 141) .. (gens == '' and '' or ' ') .. gens
+    last = sub(rec, 177, 196)
+    gens = last .. ',' .. sub(rec, 198, bar - 1) .. ',' .. sub(rec, 130, 141) .. (gens == '' and '' or ' ') .. gens
   elseif rec ~= fresh and try('EXISTS', key) ~= 0 then
     return 'SLOW'
   end
   local err = refusal(fence)
   if err then return {'ERR', err} end
-  if old then call('RENAME', key, side .. match(old, '^0*(%d+)$')) end
+  if last then call('RENAME', key, side .. match(last, '^0*(%d+)$')) end
   if ttl > 0 then
     call('SET', key, value, 'PX', ARGV[1])
   else
@@ -133,18 +133,19 @@ local function touch(i, a)
   return version
 end
 
-local out = {}
-local function each(kinds)
-  for i = 1, #KEYS / 2 do
-    local a = 4 * i - 1
-    local one = kinds[ARGV[a]]
-    if one then
-      local ok, r = pcall(one, i, a)
-      if not ok then r = {'ERR', type(r) == 'table' and r.err or tostring(r)} end
-      out[i] = r
-    end
-  end
+local out, later = {}, {}
+local function one(f, i, a)
+  local ok, r = pcall(f, i, a)
+  if not ok then r = {'ERR', type(r) == 'table' and r.err or tostring(r)} end
+  out[i] = r
 end
-each({save = save, claim = claim}) -- first, so that a full server refuses them whatever else is in the batch
-each({touch = touch})
+for i = 1, #KEYS / 2 do
+  local a = 4 * i - 1
+  local kind = ARGV[a]
+  if kind == 'save' then one(save, i, a) elseif kind == 'claim' then one(claim, i, a) else later[#later + 1] = i end
+end
+-- Refreshes come last: a full server accepts them, and then whatever follows.
+for _, i in ipairs(later) do one(touch, i, 4 * i - 1) end
+-- No more at a time than the stack of any server's Lua holds.
+for i = 1, #old, 100 do call('DEL', (table.unpack or unpack)(old, i, math.min(i + 99, #old))) end
 return out

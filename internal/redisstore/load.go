@@ -129,7 +129,7 @@ func verify(id string, g generation, value []byte) (*store.Snapshot, error) {
 
 // stored reads the bytes of a generation, nil when they are gone.
 func (s *Store) stored(ctx context.Context, k keys, g generation) ([]byte, error) {
-	j, err := s.read(ctx, k.generation(g), k.fence(), s.limit())
+	j, err := s.read(ctx, &job{keys: []string{k.generation(g), k.fence()}, read: s.limit()})
 	if err != nil {
 		return nil, wrongType(k, err)
 	}

@@ -263,7 +263,7 @@ func (s *Store) run(batch []*job) {
 		s.runConfirmed(ctx, batch)
 		return
 	}
-	exec(ctx, batch, s.client.Pipeline)
+	s.exec(ctx, batch, s.client.Pipeline)
 	s.learn(batch)
 }
 
@@ -281,7 +281,7 @@ func (s *Store) within(limit time.Duration, jobs []*job) (context.Context, conte
 func (s *Store) learn(batch []*job) {
 	most := 0
 	for _, j := range batch {
-		if j.script == nil {
+		if !j.isScript() {
 			most = max(most, len(j.value.Val()))
 		}
 	}
@@ -333,9 +333,15 @@ func (s *Store) inspect(ctx context.Context, id string) (inspection, error) {
 	return i, nil
 }
 
-// judged runs the script that make builds, with an inspection as soon as the
-// script asks for one.
-func (s *Store) judged(ctx context.Context, id string, d *doubt, build func(inspection) *job) (answer, error) {
+// judged tries quick, if it is not nil, as a part of a batch, and runs the script
+// that build makes when the component needs that, with an inspection as soon as
+// the script asks for one.
+func (s *Store) judged(ctx context.Context, id string, d *doubt, quick func() *job, build func(inspection) *job) (answer, error) {
+	if quick != nil {
+		if a, err := s.ask(ctx, d, quick); err != nil || a.code() != "SLOW" {
+			return a, err
+		}
+	}
 	var seen inspection
 	for {
 		a, err := s.ask(ctx, d, func() *job { return build(seen) })

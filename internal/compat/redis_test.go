@@ -17,7 +17,7 @@ import (
 )
 
 // redisStores are all Redis stores ever written, by format, as fileStores are.
-var redisStores = []string{"redis-1"}
+var redisStores = []string{"redis-1", "redis-2"}
 
 const (
 	lifetime = 99 * 365 * 24 * time.Hour // a golden store must not expire

@@ -25,12 +25,13 @@ func TestAClusterFailoverIsSurvived(t *testing.T) {
 	m := startSteady(t, c.URL(), redisstore.Options{Prefix: beside(t, c, i)})
 	c.Primaries[i].Kill()
 	c.AwaitPromotion(t, i)
-	soon := m.awaitAck()
-	again := w.awaitBelow()
+	took := promoted(t, c.Replicas[i], m, w).took(m, w)
+	m.awaitAck()
+	w.awaitBelow()
 	c.Primaries[i].Restart()
 	w.awaitAck()
-	m.end(8, "primary killed, cluster, memory", 1, soon, async)
-	w.end(8, "primary killed, cluster, replicated:1", 1, again, "")
+	m.end(8, "primary killed, cluster, memory", 1, took[0], async)
+	w.end(8, "primary killed, cluster, replicated:1", 1, took[1], "")
 }
 
 // beside returns a prefix with which the component lives on primary i.
@@ -51,12 +52,13 @@ func TestAFrozenClusterPrimaryIsReplaced(t *testing.T) {
 	m := startSteady(t, c.URL(), redisstore.Options{Prefix: beside(t, c, i)})
 	c.Primaries[i].Stop()
 	c.AwaitPromotion(t, i)
-	soon := m.awaitAck()
-	again := w.awaitBelow()
+	took := promoted(t, c.Replicas[i], m, w).took(m, w)
+	m.awaitAck()
+	w.awaitBelow()
 	c.Primaries[i].Cont()
 	w.awaitAck()
-	m.end(8, "primary frozen and thawed, cluster, memory", 1, soon, async)
-	w.end(8, "primary frozen and thawed, cluster, replicated:1", 1, again, "")
+	m.end(8, "primary frozen and thawed, cluster, memory", 1, took[0], async)
+	w.end(8, "primary frozen and thawed, cluster, replicated:1", 1, took[1], "")
 }
 
 func TestASlotMovesWhileItsComponentIsSaved(t *testing.T) {

@@ -155,7 +155,7 @@ func (s *benchServer) byHand(n int) func() {
 			m["n"] = round
 			v, err := json.Marshal(m)
 			must(s, err)
-			must(s, s.client.SetEx(context.Background(), fmt.Sprintf("hand:%d", i), v, time.Hour).Err())
+			must(s, s.client.Set(context.Background(), fmt.Sprintf("hand:%d", i), v, time.Hour).Err())
 		}
 	}
 }
@@ -175,7 +175,7 @@ func (s *benchServer) cas(n int) func() {
 				m["n"] = round
 				v, err := json.Marshal(m)
 				must(s, err)
-				_, err = tx.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.SetEx(ctx, key, v, time.Hour).Err() })
+				_, err = tx.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.Set(ctx, key, v, time.Hour).Err() })
 				return err
 			}, key))
 		}
@@ -272,7 +272,7 @@ func BenchmarkRedisSynced(b *testing.B) {
 		round++
 		v := encoded()
 		for i := range n {
-			must(b, s.client.SetEx(context.Background(), fmt.Sprintf("hand:%d", i), v, time.Hour).Err())
+			must(b, s.client.Set(context.Background(), fmt.Sprintf("hand:%d", i), v, time.Hour).Err())
 		}
 	}, func() {
 		round++

@@ -94,7 +94,7 @@ func mixed(t *testing.T, e *env) (calls []func(*redisstore.Store) error, check f
 		func(s *redisstore.Store) error { return s.Claim(ctx, "fenced", 4) },
 	}
 	return calls, func(errs []error) string {
-		for i, want := range []error{nil, store.ErrFenced, store.ErrConflict, nil, nil, nil, anError, anError, nil, nil, store.ErrFenced} {
+		for i, want := range []error{nil, store.ErrFenced, store.ErrConflict, nil, nil, nil, errAny, errAny, nil, nil, store.ErrFenced} {
 			if !is(errs[i], want) {
 				return fmt.Sprintf("call %d: %v instead of %v", i, errs[i], want)
 			}
@@ -123,10 +123,10 @@ func mixed(t *testing.T, e *env) (calls []func(*redisstore.Store) error, check f
 	}
 }
 
-var anError = fmt.Errorf("any")
+var errAny = fmt.Errorf("any")
 
 func is(err, want error) bool {
-	if want == anError {
+	if want == errAny {
 		return err != nil && !isAnswer(err)
 	}
 	return (err == nil) == (want == nil) && (want == nil || strings.Contains(err.Error(), want.Error()))

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -184,7 +183,7 @@ func (s *benchServer) cas(n int) func() {
 
 // cycle registers n components and returns what changes and checkpoints them all.
 func (s *benchServer) cycle(n int, state func() (durable.Component, func(round int))) func() {
-	cp := durable.New(s.adapter, &durable.Options{Interval: time.Hour, CloseTimeout: time.Minute, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	cp := durable.New(s.adapter, &durable.Options{Interval: time.Hour, CloseTimeout: time.Minute, Logger: slog.New(slog.DiscardHandler)})
 	changes := make([]func(int), n)
 	for i := range n {
 		var c durable.Component
@@ -316,7 +315,7 @@ func BenchmarkRedisRestore(b *testing.B) {
 			s := newBenchServer(b)
 			s.byHand(n)()
 			s.cycle(n, state)()
-			cp := durable.New(s.adapter, &durable.Options{LeaseTTL: -1, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+			cp := durable.New(s.adapter, &durable.Options{LeaseTTL: -1, Logger: slog.New(slog.DiscardHandler)})
 			for i := range n {
 				c, _ := state()
 				must(b, cp.Register(fmt.Sprintf("c%d", i), c))

@@ -32,7 +32,7 @@ import (
 // "fsync" before Redis 7.2 +config|get:
 //
 //	on >password resetchannels -@all +ping +select +role +eval +evalsha +get +getrange +strlen
-//	  +exists +set +rename +del +pexpireat +persist +pttl +hset +hmget +time +scan +wait +waitaof
+//	  +exists +set +rename +del +pexpireat +persist +pttl +hmget +time +scan +wait +waitaof
 //	  ~autocoder:state:* ~{autocoder:state:*
 type RedisAdapter struct {
 	base

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -155,7 +154,7 @@ func (s *benchServer) byHand(n int) func() {
 			m["n"] = round
 			v, err := json.Marshal(m)
 			must(s, err)
-			must(s, s.client.SetEx(context.Background(), fmt.Sprintf("hand:%d", i), v, time.Hour).Err())
+			must(s, s.client.Set(context.Background(), fmt.Sprintf("hand:%d", i), v, time.Hour).Err())
 		}
 	}
 }
@@ -175,7 +174,7 @@ func (s *benchServer) cas(n int) func() {
 				m["n"] = round
 				v, err := json.Marshal(m)
 				must(s, err)
-				_, err = tx.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.SetEx(ctx, key, v, time.Hour).Err() })
+				_, err = tx.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.Set(ctx, key, v, time.Hour).Err() })
 				return err
 			}, key))
 		}
@@ -184,7 +183,7 @@ func (s *benchServer) cas(n int) func() {
 
 // cycle registers n components and returns what changes and checkpoints them all.
 func (s *benchServer) cycle(n int, state func() (durable.Component, func(round int))) func() {
-	cp := durable.New(s.adapter, &durable.Options{Interval: time.Hour, CloseTimeout: time.Minute, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	cp := durable.New(s.adapter, &durable.Options{Interval: time.Hour, CloseTimeout: time.Minute, Logger: slog.New(slog.DiscardHandler)})
 	changes := make([]func(int), n)
 	for i := range n {
 		var c durable.Component
@@ -272,7 +271,7 @@ func BenchmarkRedisSynced(b *testing.B) {
 		round++
 		v := encoded()
 		for i := range n {
-			must(b, s.client.SetEx(context.Background(), fmt.Sprintf("hand:%d", i), v, time.Hour).Err())
+			must(b, s.client.Set(context.Background(), fmt.Sprintf("hand:%d", i), v, time.Hour).Err())
 		}
 	}, func() {
 		round++
@@ -316,7 +315,7 @@ func BenchmarkRedisRestore(b *testing.B) {
 			s := newBenchServer(b)
 			s.byHand(n)()
 			s.cycle(n, state)()
-			cp := durable.New(s.adapter, &durable.Options{LeaseTTL: -1, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+			cp := durable.New(s.adapter, &durable.Options{LeaseTTL: -1, Logger: slog.New(slog.DiscardHandler)})
 			for i := range n {
 				c, _ := state()
 				must(b, cp.Register(fmt.Sprintf("c%d", i), c))

@@ -274,8 +274,9 @@ func TestRandomFaultsLeaveASoundHistory(t *testing.T) {
 	require.NotZero(t, tr.proxy.Count(faultproxy.LoseReply)+tr.proxy.Count(faultproxy.Cut)+tr.proxy.Count(faultproxy.Hold))
 }
 
-// replaceScript makes the client send another script in the place of one.
-type replaceScript struct{ to string }
+// replaceScript makes the client send other scripts in the place of some, which
+// it knows by their digests.
+type replaceScript map[string]string
 
 func (r replaceScript) DialHook(next redis.DialHook) redis.DialHook          { return next }
 func (r replaceScript) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
@@ -283,8 +284,9 @@ func (r replaceScript) ProcessPipelineHook(next redis.ProcessPipelineHook) redis
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		for _, c := range cmds {
 			for i, a := range c.Args() {
-				if source, ok := a.(string); ok && i == 1 && source == redisstore.SaveScriptSHA {
-					c.Args()[0], c.Args()[1] = "eval", r.to
+				sha, _ := a.(string)
+				if source := r[sha]; i == 1 && source != "" {
+					c.Args()[0], c.Args()[1] = "eval", source
 				}
 			}
 		}
@@ -292,17 +294,18 @@ func (r replaceScript) ProcessPipelineHook(next redis.ProcessPipelineHook) redis
 	}
 }
 
-// mutant opens stores whose save script lacks what replace takes out of it.
-func mutant(t *testing.T, from, to string) func(e *env) keeper {
-	source := strings.Replace(redisstore.SaveScriptSource, from, to, 1)
-	require.NotEqual(t, redisstore.SaveScriptSource, source)
+// mutant opens stores whose scripts that save lack what replace takes out of them.
+func mutant(t *testing.T, replace ...string) func(e *env) keeper {
+	r := strings.NewReplacer(replace...)
+	save, batch := r.Replace(redisstore.SaveScriptSource), r.Replace(redisstore.BatchScriptSource)
+	require.NotEqual(t, redisstore.SaveScriptSource+redisstore.BatchScriptSource, save+batch)
 	return func(e *env) keeper {
 		o, err := redis.ParseURL(e.url)
 		require.NoError(t, err)
 		o.Protocol, o.DisableIdentity, o.ContextTimeoutEnabled = 2, true, true
 		c := redis.NewClient(o)
 		t.Cleanup(func() { _ = c.Close() })
-		c.AddHook(replaceScript{source})
+		c.AddHook(replaceScript{redisstore.SaveScriptSHA: save, redisstore.BatchScriptSHA: batch})
 		s, err := redisstore.New(c, redisstore.Options{Prefix: e.prefix, Keep: 100})
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = s.Close() })
@@ -313,6 +316,8 @@ func mutant(t *testing.T, from, to string) func(e *env) keeper {
 func TestTheHistoryCheckCanFail(t *testing.T) {
 	for name, open := range map[string]func(e *env) keeper{
 		"no fence":             mutant(t, "if not less(version, v) then", "if false then"),
+		"no fence in a batch":  mutant(t, "if not less(version, v) then return 'SLOW' end", ""),
+		"batches write twice":  mutant(t, "if not less(version, v) then return 'SLOW' end", "if version == v then return version end"),
 		"superseded are alien": mutant(t, "local own = string.find", "local own = false and string.find"),
 		"any repeat will do":   mutant(t, "return done(own and 'OK' or 'CONFLICT', epoch, version)", "return done('OK', epoch, version)"),
 	} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
@@ -22,7 +23,7 @@ func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error
 	var value []byte
 	if snap.Data != nil {
 		var err error
-		if value, err = envelope.Append(make([]byte, 0, len(snap.Data)+headerRoom), &envelope.Record{ID: id, Kind: envelope.Snapshot, Snapshot: *snap}); err != nil {
+		if value, err = envelope.Append(room(len(snap.Data)+headerRoom), &envelope.Record{ID: id, Kind: envelope.Snapshot, Snapshot: *snap}); err != nil {
 			return err
 		}
 	}
@@ -38,7 +39,27 @@ func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error
 	if err != nil {
 		return err
 	}
+	recycle(value) // every try has ended, else there were an error
 	return s.saved(id, snap, a)
+}
+
+// Buffers of large values are used again: clearing new ones costs as much as the
+// checksums.
+var buffers sync.Pool
+
+func room(n int) []byte {
+	if n > inline {
+		if b, ok := buffers.Get().(*[]byte); ok && cap(*b) >= n {
+			return (*b)[:0]
+		}
+	}
+	return make([]byte, 0, n)
+}
+
+func recycle(b []byte) {
+	if cap(b) > inline && cap(b) <= batchBytes*8 {
+		buffers.Put(&b)
+	}
 }
 
 // saveJob returns how a save, or a refresh without a value, is made: as a part of

@@ -1,7 +1,7 @@
 // Package redisstore keeps snapshots in Redis.
 //
 // A component has its state at <prefix><id>, an envelope, and beside it keys that
-// carry the whole state key as their hash tag: the fence {...}:f, a hash without
+// carry the whole state key as their hash tag: the fence {...}:f, one line without
 // TTL; older generations {...}:g:<version>; staged values {...}:t:<write id>;
 // bytes set aside because they did not verify {...}:x:<n>; and the lease
 // {...}:lease. Every change is one Lua script, so it is atomic, and every script

@@ -1,0 +1,65 @@
+package docs_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// starters are the calls that start a goroutine, beside the go statement.
+var starters = map[string]bool{"Go": true, "spawn": true, "AfterFunc": true}
+
+// library are the packages that are part of a program that uses durable.
+var library = []string{".", "healthhttp", "internal/filestore", "internal/memstore", "internal/redisstore", "internal/store", "internal/vfs", "internal/envelope", "internal/config", "internal/jsonstate", "internal/redact"}
+
+// startsGoroutines returns the functions of a package that start goroutines.
+func startsGoroutines(t *testing.T, dir string) (functions []string) {
+	only := func(i fs.FileInfo) bool { return !strings.HasSuffix(i.Name(), "_test.go") }
+	found, err := parser.ParseDir(token.NewFileSet(), filepath.Join(root, dir), only, 0)
+	require.NoError(t, err)
+	for _, pkg := range found {
+		for _, file := range pkg.Files {
+			for _, d := range file.Decls {
+				if f, ok := d.(*ast.FuncDecl); ok && starts(f) {
+					functions = append(functions, f.Name.Name)
+				}
+			}
+		}
+	}
+	return functions
+}
+
+func starts(f *ast.FuncDecl) (yes bool) {
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.GoStmt:
+			yes = true
+		case *ast.CallExpr:
+			if s, ok := n.Fun.(*ast.SelectorExpr); ok && starters[s.Sel.Name] {
+				yes = true
+			}
+		}
+		return true
+	})
+	return yes
+}
+
+func TestEveryGoroutineIsInTheDocumentation(t *testing.T) {
+	text := read(t, root+"/docs/lifecycle.md")
+	seen := 0
+	for _, dir := range library {
+		for _, f := range startsGoroutines(t, dir) {
+			seen++
+			if f != "spawn" { // is how the others do it
+				require.Contains(t, text, "`"+f+"`", "docs/lifecycle.md does not say what ends the goroutine that %s of %s starts", f, dir)
+			}
+		}
+	}
+	require.Greater(t, seen, 8)
+}

@@ -4,7 +4,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,15 +19,17 @@ var library = []string{".", "healthhttp", "internal/filestore", "internal/memsto
 
 // startsGoroutines returns the functions of a package that start goroutines.
 func startsGoroutines(t *testing.T, dir string) (functions []string) {
-	only := func(i fs.FileInfo) bool { return !strings.HasSuffix(i.Name(), "_test.go") }
-	found, err := parser.ParseDir(token.NewFileSet(), filepath.Join(root, dir), only, 0)
+	paths, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 	require.NoError(t, err)
-	for _, pkg := range found {
-		for _, file := range pkg.Files {
-			for _, d := range file.Decls {
-				if f, ok := d.(*ast.FuncDecl); ok && starts(f) {
-					functions = append(functions, f.Name.Name)
-				}
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		require.NoError(t, err)
+		for _, d := range file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && starts(f) {
+				functions = append(functions, f.Name.Name)
 			}
 		}
 	}

@@ -173,3 +173,28 @@ func TestTheCheckRefusesWhatIsNotExported(t *testing.T) {
 	require.False(t, known["durable_fences_total"]["durable_component_id"])
 	require.True(t, known["durable_save_duration_seconds_bucket"]["error_type"])
 }
+
+var inDoc = regexp.MustCompile(`\bdurable\.[a-z_.]*[a-z]`)
+
+func TestTheDocumentationNamesWhatIsExportedAndNothingElse(t *testing.T) {
+	b, err := os.ReadFile("doc.go")
+	require.NoError(t, err)
+	known := map[string]bool{}
+	for name, labels := range exported(t) {
+		for _, suffix := range []string{"_bucket", "_sum", "_count", "_total", "_seconds", "_bytes"} {
+			name = strings.TrimSuffix(name, suffix)
+		}
+		known[name] = strings.HasPrefix(name, "durable_")
+		for l := range labels {
+			known[l] = strings.HasPrefix(l, "durable_")
+		}
+	}
+	documented := map[string]bool{}
+	for _, name := range inDoc.FindAllString(string(b), -1) {
+		documented[strings.ReplaceAll(name, ".", "_")] = true
+		require.True(t, known[strings.ReplaceAll(name, ".", "_")], "%s is not exported", name)
+	}
+	for name, ours := range known {
+		require.True(t, !ours || documented[name], "%s is not documented", name)
+	}
+}

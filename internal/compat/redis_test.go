@@ -86,7 +86,7 @@ func tellRedis(t *testing.T, server *redistest.Server) *story {
 	s.change("expired", func(c *component) { c.Answer, c.Generations = "expired", nil })
 
 	plain := []byte(`{"written": "by a SETEX of old"}`)
-	require.NoError(t, c.SetEx(ctx, prefix+"plain", plain, lifetime).Err())
+	require.NoError(t, c.Set(ctx, prefix+"plain", plain, lifetime).Err())
 	s.want.Components["plain"] = component{Generations: []generation{{Codec: "json", Bytes: len(plain), SHA256: sum(plain)}}}
 	return s
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/cmd/durable/internal/archive"
 	"github.com/durablestate/durable/cmd/durable/internal/ui"
 	"github.com/durablestate/durable/internal/redact"
 )
@@ -47,7 +48,8 @@ func exitCode(err error) int {
 		return f.code
 	case errors.Is(err, durable.ErrNotFound):
 		return exitNotFound
-	case errors.Is(err, durable.ErrCorrupt), errors.Is(err, durable.ErrLost), errors.Is(err, durable.ErrExpired), errors.Is(err, durable.ErrTooNew):
+	case errors.Is(err, durable.ErrCorrupt), errors.Is(err, durable.ErrLost), errors.Is(err, durable.ErrExpired), errors.Is(err, durable.ErrTooNew),
+		errors.Is(err, archive.ErrDamaged), errors.Is(err, archive.ErrTooNew):
 		return exitUnsound
 	case errors.Is(err, durable.ErrFenced), errors.Is(err, durable.ErrConflict), errors.Is(err, durable.ErrLeaseHeld), errors.Is(err, ui.ErrDeclined):
 		return exitRefused

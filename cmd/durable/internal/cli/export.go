@@ -82,7 +82,7 @@ func (a *app) writeArchive(ctx context.Context, o *opened, ids []string, w io.Wr
 		mu.Lock()
 		defer mu.Unlock()
 		largest, all, err := writeItem(ctx, out, it)
-		if it.Skipped > 0 || !it.Verdict.Sound() {
+		if !it.Whole() {
 			e.Unsound = append(e.Unsound, survey.Component{ID: it.ID, Verdict: it.Verdict, LastVersion: it.Fence.Version})
 		}
 		bar.Step(all)

@@ -128,7 +128,7 @@ func (m *move) deliver(ctx context.Context, it *transfer.Item) error {
 	m.bar.Step(r.Bytes)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if it.Skipped > 0 || !it.Verdict.Sound() {
+	if !it.Whole() {
 		m.unsound = append(m.unsound, fmt.Sprintf("%s: %s, %d generations not usable", it.ID, it.Verdict, it.Skipped))
 	}
 	if err == nil {

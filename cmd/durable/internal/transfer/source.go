@@ -21,6 +21,12 @@ type Item struct {
 	Load     func(ctx context.Context, version uint64) (*durable.Snapshot, error)
 }
 
+// Whole reports whether everything that should be stored of the component comes
+// along. A deleted component has nothing.
+func (it *Item) Whole() bool {
+	return it.Skipped == 0 && (it.Verdict.Sound() || it.Verdict == survey.Missing)
+}
+
 // FromStore looks at a component of a store. The error means that it could not
 // be read; a component without state is an item without versions.
 func FromStore(ctx context.Context, s *survey.Store, id string) (*Item, error) {

@@ -123,9 +123,13 @@ func (r *Reader) generation() (*Record, error) {
 }
 
 func (r *Reader) component() (*Record, error) {
-	var c Component
-	if err := r.parse(componentLine, &c); err != nil {
+	line, err := r.line()
+	if err != nil {
 		return nil, err
+	}
+	var c Component
+	if err := json.Unmarshal([]byte(line[len(componentLine):]), &c); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	if c.Generations != r.open || r.open > 0 && c.ID != r.owner {
 		return nil, fmt.Errorf("%w: %d generations of %q are missing", ErrDamaged, c.Generations-r.open, c.ID)
@@ -137,29 +141,23 @@ func (r *Reader) component() (*Record, error) {
 }
 
 func (r *Reader) end(sum string) (*Record, error) {
-	var t Totals
-	if err := r.parse(endLine, &t); err != nil {
+	line, err := r.line()
+	if err != nil {
 		return nil, err
 	}
 	r.seen.SHA256 = sum
-	if t != r.seen || r.open > 0 {
+	t := r.seen
+	want, err := json.Marshal(t)
+	if err != nil {
+		return nil, err
+	}
+	if line != endLine+string(want) || r.open > 0 { // to the letter: no sum covers this line
 		return nil, fmt.Errorf("%w: its checksum or its counts differ", ErrDamaged)
 	}
 	if _, err := r.buf.ReadByte(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%w: something follows its end", ErrDamaged)
 	}
 	return &Record{End: &t}, nil
-}
-
-func (r *Reader) parse(word string, v any) error {
-	line, err := r.line()
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal([]byte(line[len(word):]), v); err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	return nil
 }
 
 // line reads a line and returns it without its end.

@@ -1,6 +1,8 @@
 package cli_test
 
 import (
+	"fmt"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,7 +107,9 @@ func TestStoresOfAnotherVersion(t *testing.T) {
 	format := filepath.Join(p.dir, "FORMAT")
 	b, err := os.ReadFile(format)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(format, []byte(strings.Replace(string(b), "1", "2", 1)), 0o600))
+	line := strings.Replace(string(b[:len(b)-9]), "FILES 01", "FILES 02", 1)
+	sum := crc32.Checksum([]byte(line), crc32.MakeTable(crc32.Castagnoli))
+	require.NoError(t, os.WriteFile(format, fmt.Appendf(nil, "%s%08x\n", line, sum), 0o600))
 	before := p.picture(t)
 	for _, args := range [][]string{{"ls"}, {"show", "app/c"}, {"verify"}, {"delete", "app/c", "--yes"}, {"export", filepath.Join(t.TempDir(), "x")}} {
 		fails(t, 3, "newer", append(args, "-c", p.config)...)
@@ -117,7 +121,7 @@ func TestStoresOfAnotherVersion(t *testing.T) {
 
 	q := redisPlace(t)
 	fill(t, q.open(t), 1, 2, "app/c")
-	require.NoError(t, sharedClient(t).HSet(ctx, "{"+q.prefix+"app/c}:fence", "format", "2").Err())
+	require.NoError(t, sharedClient(t).HSet(ctx, "{"+q.prefix+"app/c}:f", "format", "2").Err())
 	fails(t, 3, "not sound", "verify", "-c", q.config)
 	fails(t, 3, "newer", "show", "app/c", "-c", q.config)
 }

@@ -98,5 +98,10 @@ func (m *move) print(r *moved) {
 			}[outcome])
 		}
 	}
-	t.Printf("%s written, %s; %d read back and equal; %s\n", ui.Count(r.Generations, "generation", "generations"), ui.Size(r.Bytes), r.Verified, seconds(r.Seconds))
+	n := ui.Count(r.Generations, "generation", "generations")
+	if r.DryRun {
+		t.Printf("%s would be written; nothing was changed\n", n)
+		return
+	}
+	t.Printf("%s written, %s; %d read back and equal; %s\n", n, ui.Size(r.Bytes), r.Verified, seconds(r.Seconds))
 }

@@ -10,7 +10,7 @@ import (
 
 const (
 	redraw  = 100 * time.Millisecond // of a terminal
-	rewrite = 10 * time.Second       // of anything else, which keeps every line
+	rewrite = 2 * time.Second        // of anything else, which keeps every line
 	barCols = 24
 )
 

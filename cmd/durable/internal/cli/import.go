@@ -103,7 +103,6 @@ type move struct {
 	results []transfer.Result
 	failed  []error
 	unsound []string // came along without all of their generations
-	fences  int
 }
 
 func (a *app) newMove(to *opened, o transfer.Options, what string, total int) *move {

@@ -52,14 +52,21 @@ func (a *app) examine(ctx context.Context, o *opened) []finding {
 	switch adapter := o.StateAdapter.(type) {
 	case *durable.RedisAdapter:
 		found = append(found, audit(ctx, adapter)...)
+		if !unreachable(found) {
+			found = append(found, a.conn.server(ctx)...)
+		}
 	case *durable.FileAdapter:
 		found = append(found, disk(o.set.Directory, adapter.Durable())...)
 	}
 	found = append(found, settingsFindings(o)...)
-	if !slices.ContainsFunc(found, func(f finding) bool { return f.ID == "unreachable" }) {
+	if !unreachable(found) {
 		found = append(found, a.contents(ctx, o)...)
 	}
 	return found
+}
+
+func unreachable(found []finding) bool {
+	return slices.ContainsFunc(found, func(f finding) bool { return f.ID == "unreachable" })
 }
 
 func audit(ctx context.Context, adapter *durable.RedisAdapter) []finding {
@@ -77,6 +84,7 @@ func audit(ctx context.Context, adapter *durable.RedisAdapter) []finding {
 func (a *app) printFindings(found []finding) error {
 	bad := 0
 	for _, f := range found {
+		f.Evidence = a.conn.redact(f.Evidence)
 		if f.Severity == "error" || f.Severity == "warning" {
 			bad++
 		}
@@ -90,7 +98,7 @@ func (a *app) printFindings(found []finding) error {
 		if a.term.Colourful() {
 			severity = ui.Colour(severity)
 		}
-		a.term.Printf("%s%s %s: %s\n", severity, strings.Repeat(" ", len("warning")-len(f.Severity)), ui.Plain(cmp.Or(f.Where, "store"))+" "+f.ID, ui.Plain(a.conn.redact(f.Evidence)))
+		a.term.Printf("%s%s %s: %s\n", severity, strings.Repeat(" ", len("warning")-len(f.Severity)), ui.Plain(cmp.Or(f.Where, "store"))+" "+f.ID, ui.Plain(f.Evidence))
 		if f.Remedy != "" {
 			a.term.Printf("        %s\n", f.Remedy)
 		}

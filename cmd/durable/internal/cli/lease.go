@@ -34,7 +34,10 @@ func (a *app) leaseShow() *cobra.Command {
 	return &cobra.Command{
 		Use:   "show [SYSTEM]",
 		Short: "Show who owns the systems of the store",
-		Args:  between(0, 1),
+		Long: `Show lists the lease of each system that has components, judged by this machine's
+clock. Of a file store a process that has died no longer owns anything, although
+its lease is shown as held until it ends: the next process gets it at once.`,
+		Args: between(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, o, err := a.conn.reading(cmd.Context())
 			if err != nil {

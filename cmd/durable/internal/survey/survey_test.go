@@ -64,7 +64,7 @@ func TestFewerAreReadAtATimeWhileStatesAreLarge(t *testing.T) {
 	require.NoError(t, survey.Each(ctx, ids, func(_ context.Context, i int) (int64, error) {
 		n := now.Add(1)
 		defer now.Add(-1)
-		if i > 40 { // the first ones were let in before the size was known
+		if i > 8 { // the first four were let in before the size was known
 			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 			}
 		}

@@ -106,9 +106,9 @@ func order2(a, b string) int {
 // writeItem writes the generations of one component and returns the size of the
 // largest and of all.
 func writeItem(ctx context.Context, out *archive.Writer, it *transfer.Item) (largest, all int64, err error) {
-	for _, v := range it.Versions {
+	for i, v := range it.Versions {
 		s, err := it.Load(ctx, v)
-		if errors.Is(err, fs.ErrNotExist) || survey.VerdictOf(err) == survey.Missing {
+		if transfer.Gone(err) && i < len(it.Versions)-1 {
 			continue // superseded since it was listed
 		} else if err != nil {
 			return largest, all, err

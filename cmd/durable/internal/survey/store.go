@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/durablestate/durable"
 )
@@ -91,9 +93,23 @@ type Fence struct {
 	Version uint64 `json:"version"`
 }
 
+// patience is how long Fence tries to catch a component that is saved without a
+// pause.
+const patience = 2 * time.Second
+
 // Fence returns the fence of a component. It asks for a version that nobody
 // saves, because that answer carries the fence and changes nothing.
 func (s *Store) Fence(ctx context.Context, id string) (Fence, error) {
+	for begin := time.Now(); ; {
+		f, err := s.fence(ctx, id)
+		if err == nil || ctx.Err() != nil || time.Since(begin) > patience {
+			return f, err
+		}
+		time.Sleep(rand.N(10 * time.Millisecond))
+	}
+}
+
+func (s *Store) fence(ctx context.Context, id string) (Fence, error) {
 	snap, err := s.LoadSnapshot(ctx, id, math.MaxUint64)
 	var e *durable.Error
 	switch {

@@ -17,6 +17,7 @@ type Item struct {
 	Fence    survey.Fence
 	Versions []uint64 // that verify, oldest first
 	Skipped  int      // generations that do not verify
+	Bytes    int64    // of all generations
 	Verdict  survey.Verdict
 	Load     func(ctx context.Context, version uint64) (*durable.Snapshot, error)
 }
@@ -27,9 +28,70 @@ func (it *Item) Whole() bool {
 	return it.Skipped == 0 && (it.Verdict.Sound() || it.Verdict == survey.Missing)
 }
 
-// FromStore looks at a component of a store. The error means that it could not
-// be read; a component without state is an item without versions.
+const holdUpTo = 1 << 20 // bytes of state of one component
+
+// FromStore looks at a component of a store. Its generations are kept in memory
+// unless they are large, so that it does not matter what its owner prunes
+// meanwhile. The error means that it could not be read; a component without state
+// is an item without versions.
 func FromStore(ctx context.Context, s *survey.Store, id string) (*Item, error) {
+	it, err := look(ctx, s, id)
+	if err != nil || it.Bytes > holdUpTo || len(it.Versions) == 0 {
+		return it, err
+	}
+	if err = it.hold(ctx, s); Gone(err) { // deleted just now
+		return look(ctx, s, id)
+	}
+	return it, err
+}
+
+// Gone reports that a generation was superseded since it was listed.
+func Gone(err error) bool {
+	v := survey.VerdictOf(err)
+	return v == survey.Missing || v == survey.Lost
+}
+
+// hold loads every generation, and the newest one by now. Older ones may be gone.
+func (it *Item) hold(ctx context.Context, s *survey.Store) error {
+	newest, err := s.LoadState(ctx, it.ID)
+	if err != nil {
+		return err
+	}
+	held := map[uint64]*durable.Snapshot{newest.Version: newest}
+	var versions []uint64
+	for _, v := range it.Versions {
+		if v == newest.Version {
+			continue
+		}
+		old, err := it.Load(ctx, v)
+		if err != nil && pruned(ctx, s, it.ID, v) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		held[v], versions = old, append(versions, v)
+	}
+	it.Versions = append(versions, newest.Version)
+	it.Fence.Epoch, it.Fence.Version = max(it.Fence.Epoch, newest.Epoch), max(it.Fence.Version, newest.Version)
+	it.Load = func(_ context.Context, version uint64) (*durable.Snapshot, error) {
+		snap, ok := held[version]
+		if !ok {
+			return nil, durable.ErrNotFound
+		}
+		c := *snap
+		return &c, nil
+	}
+	return nil
+}
+
+// pruned reports that the store does not list the version any more.
+func pruned(ctx context.Context, s *survey.Store, id string, version uint64) bool {
+	infos, err := s.ListSnapshots(ctx, id)
+	return err == nil && !slices.ContainsFunc(infos, func(i durable.SnapshotInfo) bool { return i.Version == version })
+}
+
+// look lists the generations of a component.
+func look(ctx context.Context, s *survey.Store, id string) (*Item, error) {
 	c, infos := s.Verify(ctx, id)
 	if c.Verdict == survey.Unreadable {
 		_, err := s.ListSnapshots(ctx, id)
@@ -42,7 +104,7 @@ func FromStore(ctx context.Context, s *survey.Store, id string) (*Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	it := &Item{ID: id, Fence: f, Verdict: c.Verdict}
+	it := &Item{ID: id, Fence: f, Verdict: c.Verdict, Bytes: c.AllBytes}
 	it.Load = func(ctx context.Context, version uint64) (*durable.Snapshot, error) {
 		return s.LoadSnapshot(ctx, id, version)
 	}

@@ -142,7 +142,7 @@ func (s *Store) stored(ctx context.Context, k keys, g generation) ([]byte, error
 // setAside moves generations that do not verify out of the list. It is a service
 // to the next save: a failure costs nothing but the room they take in Keep.
 func (s *Store) setAside(ctx context.Context, k keys, rec *record, bad []generation) {
-	if len(bad) == 0 {
+	if len(bad) == 0 || store.Observing(ctx) {
 		return
 	}
 	args := []any{rec.list}

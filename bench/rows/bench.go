@@ -160,4 +160,6 @@ func (b *Bench) newDir() (string, error) {
 	return dir, os.MkdirAll(dir, 0o700)
 }
 
+var background = context.Background()
+
 var discard = slog.New(slog.DiscardHandler)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/durablestate/durable/bench/report"
 	"github.com/durablestate/durable/bench/rows"
 )
 
@@ -72,7 +73,7 @@ func profiler(dir string) func(name string, sample func() error) error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
-		path := filepath.Join(dir, fileName(name))
+		path := filepath.Join(dir, report.Slug(name))
 		if err := writeAllocs(path + ".before"); err != nil {
 			return err
 		}
@@ -102,15 +103,6 @@ func writeAllocs(path string) error {
 	}
 	runtime.GC() // the profile is as of the last collection
 	return errors.Join(pprof.Lookup("allocs").WriteTo(out, 0), out.Close())
-}
-
-func fileName(name string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
-			return r
-		}
-		return '-'
-	}, name)
 }
 
 // host describes the machine.

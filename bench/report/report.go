@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/durablestate/durable/bench/chart"
 	"github.com/durablestate/durable/bench/measure"
 )
 
@@ -27,24 +28,36 @@ func (c *Claim) Met() bool {
 	return c.Reached.Median >= c.Bar
 }
 
-// A Report collects tables and claims in the order of the rows.
+// A Report collects sections and claims in the order of the rows.
 type Report struct {
-	Host   string // what it was measured on
-	Claims []Claim
-	Tables []Section
+	Host     string // what it was measured on
+	Claims   []Claim
+	Sections []Section
 }
 
-// A Section is a measured table or a text of its own.
+// A Section is a measured table, or a text with a picture of its own.
 type Section struct {
-	*measure.Table
-	Text  string // follows the table; lines of Markdown
-	Image string // file name of its picture, empty for none
+	Title string
+	Table *measure.Table // may be nil
+	Text  string         // lines of Markdown in place of the table
+	Scale string         // of Bars
+	Bars  []chart.Bar    // the picture; a table has those of its ratios
+	image string         // file name of the picture once it was drawn
 }
 
-// Add adds a table, which may be nil, and a text.
-func (r *Report) Add(t *measure.Table, text string) {
-	r.Tables = append(r.Tables, Section{Table: t, Text: text})
+// AddTable adds a measured table.
+func (r *Report) AddTable(t *measure.Table) {
+	s := Section{Title: t.Title, Table: t, Scale: "times faster"}
+	for i := range t.Results {
+		res := &t.Results[i]
+		ratio := t.Ratio(t.Results[0].Name, res.Name).Median
+		s.Bars = append(s.Bars, chart.Bar{Name: res.Name, Value: ratio, Label: number(ratio) + "×", Ours: res.Ours})
+	}
+	r.Sections = append(r.Sections, s)
 }
+
+// Add adds a section that is no table of times.
+func (r *Report) Add(s Section) { r.Sections = append(r.Sections, s) }
 
 // Claim adds what a row found.
 func (r *Report) Claim(c Claim) { r.Claims = append(r.Claims, c) }
@@ -58,8 +71,8 @@ func (r *Report) Markdown(images string) string {
 	if len(r.Claims) > 0 {
 		r.claims(&b)
 	}
-	for i := range r.Tables {
-		r.Tables[i].write(&b, images)
+	for i := range r.Sections {
+		r.Sections[i].write(&b, images)
 	}
 	return b.String()
 }
@@ -86,11 +99,13 @@ func (r *Report) claims(b *strings.Builder) {
 }
 
 func (s *Section) write(b *strings.Builder, images string) {
-	if s.Table != nil {
+	if s.Title != "" {
 		fmt.Fprintf(b, "### %s\n\n", s.Title)
-		if s.Image != "" {
-			fmt.Fprintf(b, "![%s](%s)\n\n", s.Title, images+s.Image)
-		}
+	}
+	if s.image != "" {
+		fmt.Fprintf(b, "![%s](%s%s)\n\n", s.Title, images, s.image)
+	}
+	if s.Table != nil {
 		s.rows(b)
 	}
 	if s.Text != "" {
@@ -101,15 +116,15 @@ func (s *Section) write(b *strings.Builder, images string) {
 func (s *Section) rows(b *strings.Builder) {
 	b.WriteString("| case | time/op | times faster | min..max | CPU/op | allocs/op | B/op |")
 	line := "| --- | --- | --- | --- | --- | --- | --- |"
-	if s.Disk {
+	if s.Table.Disk {
 		b.WriteString(" flushes/op | device B/op |")
 		line += " --- | --- |"
 	}
 	b.WriteString("\n" + line + "\n")
-	base := s.Results[0].Name
-	for i := range s.Results {
-		r := &s.Results[i]
-		ratio := s.Ratio(base, r.Name)
+	base := s.Table.Results[0].Name
+	for i := range s.Table.Results {
+		r := &s.Table.Results[i]
+		ratio := s.Table.Ratio(base, r.Name)
 		name := r.Name
 		if r.Ours {
 			name = "**" + name + "**"
@@ -119,7 +134,7 @@ func (s *Section) rows(b *strings.Builder) {
 		bytes := r.Each(func(s measure.Sample) float64 { return float64(s.Bytes) })
 		fmt.Fprintf(b, "| %s | %s | %s | %s..%s | %s | %s | %s |", name, Nanoseconds(r.Time().Median), number(ratio.Median),
 			number(ratio.Min), number(ratio.Max), Nanoseconds(cpu.Median), number(allocs.Median), number(bytes.Median))
-		if s.Disk {
+		if s.Table.Disk {
 			flushes := r.Each(func(s measure.Sample) float64 { return float64(s.Flushes) })
 			device := r.Each(func(s measure.Sample) float64 { return float64(s.DeviceBytes) })
 			fmt.Fprintf(b, " %.3f | %s |", flushes.Median, number(device.Median))
@@ -128,5 +143,3 @@ func (s *Section) rows(b *strings.Builder) {
 	}
 	b.WriteString("\n")
 }
-
-func (r *Report) Draw(dir string) error { return nil }

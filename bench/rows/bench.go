@@ -84,7 +84,7 @@ func (b *Bench) Run(ctx context.Context) error {
 		}
 		if g.needs != "" && !redisd.Available() {
 			fmt.Fprintf(b.Log, "SKIPPED rows %v: they need %s in PATH\n", g.rows, g.needs)
-			b.Report.Add(nil, fmt.Sprintf("Rows %v were skipped: they need %s.", g.rows, g.needs))
+			b.Report.Add(report.Section{Text: fmt.Sprintf("Rows %v were skipped: they need %s.", g.rows, g.needs)})
 			continue
 		}
 		fmt.Fprintf(b.Log, "rows %v\n", g.rows)
@@ -121,7 +121,7 @@ func (b *Bench) table(title string, disk bool, cases ...measure.Case) (*measure.
 	}
 	t, err := measure.Run(title, o, cases...)
 	if err == nil {
-		b.Report.Add(t, "")
+		b.Report.AddTable(t)
 	}
 	return t, err
 }

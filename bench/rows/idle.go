@@ -9,6 +9,7 @@ import (
 
 	"github.com/durablestate/durable"
 	"github.com/durablestate/durable/bench/measure"
+	"github.com/durablestate/durable/bench/report"
 )
 
 // idle measures what a million registered components cost that do nothing.
@@ -24,10 +25,10 @@ func (b *Bench) idle() error {
 	}
 	bytes, cpu := spreadOf(found[0], "bytes"), spreadOf(found[0], "cpu")
 	setUp, gc := spreadOf(found[0], "setup"), spreadOf(found[0], "gc")
-	b.Report.Add(nil, fmt.Sprintf("### %d registered idle components\n\n| what | median | min..max |\n| --- | --- | --- |\n"+
+	b.Report.Add(report.Section{Title: fmt.Sprintf("%d registered idle components", n), Text: fmt.Sprintf("| what | median | min..max |\n| --- | --- | --- |\n"+
 		"| bytes for each beyond its state and its id | %.0f B | %.0f..%.0f |\n| CPU at an interval of %s, of one core | %.2f %% | %.2f..%.2f |\n"+
 		"| Register, Restore and Start of all | %.2f s | %.2f..%.2f |\n| a full garbage collection | %.0f ms | %.0f..%.0f |\n",
-		n, bytes.Median, bytes.Min, bytes.Max, interval, cpu.Median, cpu.Min, cpu.Max, setUp.Median, setUp.Min, setUp.Max, gc.Median, gc.Min, gc.Max))
+		bytes.Median, bytes.Min, bytes.Max, interval, cpu.Median, cpu.Min, cpu.Max, setUp.Median, setUp.Min, setUp.Max, gc.Median, gc.Min, gc.Max)})
 	b.limit(16, "a million registered idle components: memory for each beyond its state", 250, "B", bytes)
 	b.limit(16, "… CPU at an interval of 10 s, of one core", 3, "%", cpu)
 	return nil

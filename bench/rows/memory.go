@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/bench/chart"
 	"github.com/durablestate/durable/bench/measure"
 	"github.com/durablestate/durable/bench/report"
 	"github.com/durablestate/durable/bench/state"
@@ -26,7 +27,7 @@ var memoryKinds = []struct{ kind, name string }{
 // state is saved to a file.
 func (b *Bench) memory() error {
 	if resetPeak() != nil {
-		b.Report.Add(nil, "Row 15 was skipped: it needs Linux's /proc/self/clear_refs.")
+		b.Report.Add(report.Section{Text: "Row 15 was skipped: it needs Linux's /proc/self/clear_refs."})
 		return nil
 	}
 	size := b.n(256*state.MB, state.MB)
@@ -43,7 +44,10 @@ func (b *Bench) memory() error {
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("### Peak memory while a state of %s is saved to a file\n\n| case | peak extra memory | min..max | of that by hand | time |\n| --- | --- | --- | --- | --- |\n", sizeName(size))
+	s := report.Section{
+		Title: fmt.Sprintf("Peak memory while a state of %s is saved to a file", sizeName(size)), Scale: "MB",
+		Text: "| case | peak extra memory | min..max | of that by hand | time |\n| --- | --- | --- | --- | --- |\n",
+	}
 	parts := map[string]measure.Spread{}
 	for i, k := range memoryKinds {
 		var part []float64
@@ -52,10 +56,11 @@ func (b *Bench) memory() error {
 		}
 		parts[k.kind] = measure.SpreadOf(part)
 		extra := spreadOf(found[i], "extra")
-		text += fmt.Sprintf("| %s | %s | %s..%s | %.2f | %s |\n", k.name, megabytes(extra.Median), megabytes(extra.Min), megabytes(extra.Max),
+		s.Bars = append(s.Bars, chart.Bar{Name: k.name, Value: extra.Median / state.MB, Label: megabytes(extra.Median), Ours: i > 0})
+		s.Text += fmt.Sprintf("| %s | %s | %s..%s | %.2f | %s |\n", k.name, megabytes(extra.Median), megabytes(extra.Min), megabytes(extra.Max),
 			parts[k.kind].Median, report.Nanoseconds(spreadOf(found[i], "took").Median))
 	}
-	b.Report.Add(nil, text)
+	b.Report.Add(s)
 	b.limit(15, "a 256 MB state to a file: peak extra memory as a part of that of json.Marshal and write, MarshalState", 0.5, "", parts["binary"])
 	b.limit(15, "… typed state as JSON", 0.5, "", parts["json"])
 	return nil

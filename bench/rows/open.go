@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/bench/report"
 	"github.com/durablestate/durable/bench/state"
 )
 
@@ -31,9 +32,10 @@ func (b *Bench) open() error {
 		return err
 	}
 	seconds, bytes := spreadOf(found[0], "seconds"), spreadOf(found[0], "bytes")
-	b.Report.Add(nil, fmt.Sprintf("### Opening a file store of %d components with %d generations of 1 KB each\n\n| what | median | min..max |\n| --- | --- | --- |\n"+
+	title := fmt.Sprintf("Opening a file store of %d components with %d generations of 1 KB each", comps, keep)
+	b.Report.Add(report.Section{Title: title, Text: fmt.Sprintf("| what | median | min..max |\n| --- | --- | --- |\n"+
 		"| time to open | %.2f s | %.2f..%.2f |\n| memory for each generation | %.0f B | %.0f..%.0f |\n",
-		comps, keep, seconds.Median, seconds.Min, seconds.Max, bytes.Median, bytes.Min, bytes.Max))
+		seconds.Median, seconds.Min, seconds.Max, bytes.Median, bytes.Min, bytes.Max)})
 	b.limit(17, "opening a file store with 1,000,000 generations", 5, "s", seconds)
 	b.limit(17, "… memory for each generation", 150, "B", bytes)
 	return nil

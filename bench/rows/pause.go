@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/bench/chart"
 	"github.com/durablestate/durable/bench/measure"
 	"github.com/durablestate/durable/bench/report"
 	"github.com/durablestate/durable/bench/state"
@@ -198,7 +199,10 @@ func (p *page) change() {
 }
 
 func (b *Bench) reportPauses(rows []pauseRow, size int) error {
-	text := fmt.Sprintf("### Longest pause of a writer while a state of %s is checkpointed to a file\n\n| case | longest pause | min..max | times shorter | checkpoint takes |\n| --- | --- | --- | --- | --- |\n", sizeName(size))
+	s := report.Section{
+		Title: fmt.Sprintf("Longest pause of a writer while a state of %s is checkpointed to a file", sizeName(size)), Scale: "milliseconds",
+		Text: "| case | longest pause | min..max | times shorter | checkpoint takes |\n| --- | --- | --- | --- | --- |\n",
+	}
 	base := rows[0].pauses
 	ratios := map[string]measure.Spread{}
 	for _, r := range rows {
@@ -214,9 +218,10 @@ func (b *Bench) reportPauses(rows []pauseRow, size int) error {
 			name = "**" + name + "**"
 		}
 		pause, took := measure.SpreadOf(r.pauses), measure.SpreadOf(r.took)
-		text += fmt.Sprintf("| %s | %s | %s..%s | %.1f | %s |\n", name, report.Nanoseconds(pause.Median), report.Nanoseconds(pause.Min), report.Nanoseconds(pause.Max), ratios[r.name].Median, report.Nanoseconds(took.Median))
+		s.Bars = append(s.Bars, chart.Bar{Name: r.name, Value: pause.Median / 1e6, Label: report.Nanoseconds(pause.Median), Ours: r.ours})
+		s.Text += fmt.Sprintf("| %s | %s | %s..%s | %.1f | %s |\n", name, report.Nanoseconds(pause.Median), report.Nanoseconds(pause.Min), report.Nanoseconds(pause.Max), ratios[r.name].Median, report.Nanoseconds(took.Median))
 	}
-	b.Report.Add(nil, text)
+	b.Report.Add(s)
 	const against = "json.Marshal under the lock"
 	b.claim(14, "longest pause of writers, 100 MB typed struct, Clone", 5, against, ratios[pauseClone])
 	b.claim(14, "… MarshalState under the lock", 5, against, ratios[pauseBinary])

@@ -31,7 +31,7 @@ func (b *Bench) redisSingle() error {
 		if err != nil {
 			return err
 		}
-		for _, size := range []int{state.KB, 16 * state.KB, state.MB} {
+		for _, size := range b.sizes() {
 			t, err := b.redisOneByOne(r, s.title, size)
 			if err != nil {
 				return err
@@ -44,6 +44,14 @@ func (b *Bench) redisSingle() error {
 		r.close()
 	}
 	return nil
+}
+
+// sizes are those of the states; the larger ones are left out of a quick run.
+func (b *Bench) sizes() []int {
+	if b.Quick {
+		return []int{state.KB}
+	}
+	return []int{state.KB, 16 * state.KB, state.MB}
 }
 
 func (b *Bench) redisOneByOne(r *redisBench, server string, size int) (*measure.Table, error) {

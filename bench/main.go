@@ -19,9 +19,9 @@ import (
 )
 
 type flags struct {
-	rows, dir, cache, markdown, svg, profile, child string
-	rounds                                          int
-	quick                                           bool
+	rows, dir, cache, results, markdown, svg, profile, child string
+	rounds                                                   int
+	quick                                                    bool
 }
 
 func main() {
@@ -31,6 +31,7 @@ func main() {
 	flag.StringVar(&f.dir, "dir", "", "directory on the disk to measure; default the system's for temporary files")
 	flag.StringVar(&f.cache, "cache", "", "directory that keeps the large store of row 17 for the next run; default none")
 	flag.BoolVar(&f.quick, "quick", false, "small sizes: a smoke test, whose ratios mean nothing")
+	flag.StringVar(&f.results, "results", "", "keep results in this file, and add those of other rows that an earlier run left there")
 	flag.StringVar(&f.markdown, "markdown", "", "write the tables to this file, between its bench markers if it has them")
 	flag.StringVar(&f.svg, "svg", "", "draw the tables into this directory")
 	flag.StringVar(&f.profile, "profile", "", "write CPU and allocation profiles of this library's cases into this directory")

@@ -26,6 +26,11 @@ func writeReport(f *flags, b *rows.Bench, err error) error {
 	if err != nil {
 		return err
 	}
+	if f.results != "" {
+		if err := b.Report.Keep(f.results); err != nil {
+			return err
+		}
+	}
 	if f.svg != "" {
 		if err := b.Report.Draw(f.svg); err != nil {
 			return err

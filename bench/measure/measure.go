@@ -17,8 +17,8 @@ type Case struct {
 	Ops  int  // operations of one sample
 	Ours bool // by this library: drawn in its colour, and profiled when asked
 
-	Prepare func() error // before every sample, not measured; may be nil
-	Run     func() error // one sample of Ops operations
+	Prepare func() error `json:"-"` // before every sample, not measured; may be nil
+	Run     func() error `json:"-"` // one sample of Ops operations
 }
 
 // A Sample is what one round found out about a case.

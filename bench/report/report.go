@@ -3,6 +3,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/durablestate/durable/bench/chart"
@@ -11,6 +12,7 @@ import (
 
 // A Claim is what one row of the table of goals asks for, and what was found.
 type Claim struct {
+	Group   int
 	Row     int
 	Work    string
 	Bar     float64
@@ -31,12 +33,14 @@ func (c *Claim) Met() bool {
 // A Report collects sections and claims in the order of the rows.
 type Report struct {
 	Host     string // what it was measured on
+	Group    int    // of what is added next: groups are in the order of the report
 	Claims   []Claim
 	Sections []Section
 }
 
 // A Section is a measured table, or a text with a picture of its own.
 type Section struct {
+	Group int
 	Title string
 	Table *measure.Table // may be nil
 	Text  string         // lines of Markdown in place of the table
@@ -47,7 +51,7 @@ type Section struct {
 
 // AddTable adds a measured table.
 func (r *Report) AddTable(t *measure.Table) {
-	s := Section{Title: t.Title, Table: t, Scale: "times faster"}
+	s := Section{Group: r.Group, Title: t.Title, Table: t, Scale: "times faster"}
 	for i := range t.Results {
 		res := &t.Results[i]
 		ratio := t.Ratio(t.Results[0].Name, res.Name).Median
@@ -57,10 +61,16 @@ func (r *Report) AddTable(t *measure.Table) {
 }
 
 // Add adds a section that is no table of times.
-func (r *Report) Add(s Section) { r.Sections = append(r.Sections, s) }
+func (r *Report) Add(s Section) {
+	s.Group = r.Group
+	r.Sections = append(r.Sections, s)
+}
 
 // Claim adds what a row found.
-func (r *Report) Claim(c Claim) { r.Claims = append(r.Claims, c) }
+func (r *Report) Claim(c Claim) {
+	c.Group = r.Group
+	r.Claims = append(r.Claims, c)
+}
 
 // Markdown returns the whole report. Pictures are linked below images.
 func (r *Report) Markdown(images string) string {
@@ -79,8 +89,10 @@ func (r *Report) Markdown(images string) string {
 
 func (r *Report) claims(b *strings.Builder) {
 	b.WriteString("| # | work | goal | reached (median, min..max of the rounds) | verdict |\n| --- | --- | --- | --- | --- |\n")
-	for i := range r.Claims {
-		c := &r.Claims[i]
+	sorted := slices.Clone(r.Claims)
+	slices.SortStableFunc(sorted, func(a, b Claim) int { return a.Row - b.Row })
+	for i := range sorted {
+		c := &sorted[i]
 		sign, verdict := "≥", "reached"
 		if c.AtMost {
 			sign = "≤"

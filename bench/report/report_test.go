@@ -65,3 +65,28 @@ func TestDraw_makes_pictures_that_the_Markdown_shows(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+func TestKeep_adds_what_an_earlier_run_found_about_other_rows(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "results.json")
+	first, second := sample(), &report.Report{}
+	first.Group = 7
+	first.Claim(report.Claim{Row: 17, Work: "opening"})
+	first.Add(report.Section{Title: "Later"})
+	if err := first.Keep(path); err != nil {
+		t.Fatal(err)
+	}
+	second.Claim(report.Claim{Row: 9, Work: "saves again"})
+	second.Add(report.Section{Title: "Again"})
+	if err := second.Keep(path); err != nil {
+		t.Fatal(err)
+	}
+	got := second.Markdown("")
+	for _, want := range []string{"opening", "### Later", "saves again", "### Again"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "A Table") || strings.Contains(got, "cycles") || strings.Index(got, "Again") > strings.Index(got, "Later") {
+		t.Errorf("group 0 was measured again and comes first:\n%s", got)
+	}
+}

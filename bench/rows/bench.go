@@ -79,7 +79,8 @@ func (b *Bench) Run(ctx context.Context) error {
 			s.Stop()
 		}
 	}()
-	for _, g := range groups {
+	for i, g := range groups {
+		b.Report.Group = i
 		if !b.chosen(g.rows...) {
 			continue
 		}

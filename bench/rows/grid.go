@@ -58,7 +58,7 @@ func (b *Bench) gridStores() (stores []gridStore, err error) {
 			return stores, err
 		}
 		stores = append(stores, gridStore{s.title, r.adapter, func(key string, data []byte) error {
-			return r.client.SetEx(b.ctx, "grid:"+key, data, ttl).Err()
+			return r.client.Set(b.ctx, "grid:"+key, data, ttl).Err()
 		}, r.close})
 	}
 	hand, err := b.newDir()

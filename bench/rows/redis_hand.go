@@ -74,7 +74,7 @@ func (h *byHand) loop() error {
 		if err != nil {
 			return err
 		}
-		if err := h.client.SetEx(h.ctx, h.key(i), data, ttl).Err(); err != nil {
+		if err := h.client.Set(h.ctx, h.key(i), data, ttl).Err(); err != nil {
 			return err
 		}
 	}
@@ -91,7 +91,7 @@ func (h *byHand) pipelined(n int) func() error {
 				if err != nil {
 					return err
 				}
-				p.SetEx(h.ctx, h.key(i), data, ttl)
+				p.Set(h.ctx, h.key(i), data, ttl)
 			}
 			if _, err := p.Exec(h.ctx); err != nil {
 				return err
@@ -121,7 +121,7 @@ func (h *byHand) setMap(i int) error {
 	if err != nil {
 		return err
 	}
-	return h.client.SetEx(h.ctx, h.key(i), data, ttl).Err()
+	return h.client.Set(h.ctx, h.key(i), data, ttl).Err()
 }
 
 func (h *byHand) setStruct(i int) error {
@@ -131,7 +131,7 @@ func (h *byHand) setStruct(i int) error {
 	if err != nil {
 		return err
 	}
-	return h.client.SetEx(h.ctx, h.key(i), data, ttl).Err()
+	return h.client.Set(h.ctx, h.key(i), data, ttl).Err()
 }
 
 var errStale = errors.New("somebody else has written")
@@ -155,7 +155,7 @@ func (h *byHand) compareAndSet(i int) error {
 			return errStale
 		}
 		_, err = tx.TxPipelined(h.ctx, func(p redis.Pipeliner) error {
-			p.SetEx(h.ctx, key, data, ttl)
+			p.Set(h.ctx, key, data, ttl)
 			return nil
 		})
 		return err

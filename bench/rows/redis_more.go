@@ -37,7 +37,7 @@ func (b *Bench) redisAlways() error {
 	}
 	set := func(c redis.Cmdable, i int) *redis.StatusCmd {
 		bump(values[i])
-		return c.SetEx(b.ctx, "always:"+componentID(i), values[i], ttl)
+		return c.Set(b.ctx, "always:"+componentID(i), values[i], ttl)
 	}
 	loop := func() error {
 		for i := range n {
@@ -104,7 +104,7 @@ func (b *Bench) redisLarge() error {
 	script := func() error {
 		return fencedSet.EvalSha(b.ctx, r.client, []string{"large:script"}, strconv.FormatUint(version, 10), data, int(ttl.Seconds())).Err()
 	}
-	plain := func() error { return r.client.SetEx(b.ctx, "large:plain", data, ttl).Err() }
+	plain := func() error { return r.client.Set(b.ctx, "large:plain", data, ttl).Err() }
 	ours := func() error {
 		return r.adapter.SaveState(b.ctx, "large", &durable.Snapshot{Epoch: 1, Version: version, Data: data})
 	}

@@ -53,16 +53,12 @@ func (b *Bench) fileCycle() error {
 	if err := errors.Join(typed.cp.Checkpoint(b.ctx), binary.cp.Checkpoint(b.ctx)); err != nil {
 		return err
 	}
-	round := 0
-	changed := func(change func(from, step int) error, step int) func() error {
-		return func() error { round++; return change(round, step) }
-	}
 	const base, part = "json.Marshal(map) + temp, fsync, rename, directory fsync, all, one by one", ", 1 % changed"
 	t, err := b.table(fmt.Sprintf("Files, a cycle over %d components of 1 KB (time for each component)", n), true,
-		measure.Case{Name: base, Ops: n, Prepare: changed(h.change, 1), Run: loop},
-		measure.Case{Name: oursTyped, Ops: n, Ours: true, Prepare: changed(typed.change, 1), Run: typed.checkpoint(b.ctx)},
-		measure.Case{Name: oursBinary, Ops: n, Ours: true, Prepare: changed(binary.change, 1), Run: binary.checkpoint(b.ctx)},
-		measure.Case{Name: oursBinary + part, Ops: n, Ours: true, Prepare: changed(binary.change, 100), Run: binary.checkpoint(b.ctx)},
+		measure.Case{Name: base, Ops: n, Prepare: every(1, h.change), Run: loop},
+		measure.Case{Name: oursTyped, Ops: n, Ours: true, Prepare: every(1, typed.change), Run: typed.checkpoint(b.ctx)},
+		measure.Case{Name: oursBinary, Ops: n, Ours: true, Prepare: every(1, binary.change), Run: binary.checkpoint(b.ctx)},
+		measure.Case{Name: oursBinary + part, Ops: n, Ours: true, Prepare: every(100, binary.change), Run: binary.checkpoint(b.ctx)},
 		measure.Case{Name: oursBinary + ", none changed", Ops: n, Ours: true, Run: binary.checkpoint(b.ctx)},
 	)
 	if err != nil {

@@ -44,6 +44,16 @@ func (f *fleet[T]) change(from, step int) error {
 	return nil
 }
 
+// every returns what changes every step-th component before a sample, each time
+// from a different one on.
+func every(step int, change func(from, step int) error) func() error {
+	round := 0
+	return func() error {
+		round++
+		return change(round, step)
+	}
+}
+
 // checkpoint is a whole cycle: all that changed is durable when it returns.
 func (f *fleet[T]) checkpoint(ctx context.Context) func() error {
 	return func() error { return f.cp.Checkpoint(ctx) }

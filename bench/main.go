@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/durablestate/durable"
 	"github.com/durablestate/durable/bench/peers"
@@ -37,7 +38,7 @@ func main() {
 	flag.StringVar(&f.profile, "profile", "", "write CPU and allocation profiles of this library's cases into this directory")
 	flag.StringVar(&f.child, "child", "", "used by the program itself")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, &f); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

@@ -54,10 +54,11 @@ const (
 	Claim    Kind = 'c' // the fence was raised
 	Deletion Kind = 'd' // all generations were removed
 	Lease    Kind = 'l' // a lease record
-	Index    Kind = 'i' // what the envelopes beside it are
+	Index    Kind = 'i' // what the envelopes beside it are, as JSON
+	Table    Kind = 't' // the same in binary
 )
 
-func (k Kind) valid() bool { return strings.IndexByte("-cdli", byte(k)) >= 0 }
+func (k Kind) valid() bool { return strings.IndexByte("-cdlit", byte(k)) >= 0 }
 
 // A Record is one envelope in plain form.
 type Record struct {
@@ -125,6 +126,16 @@ func Check(s *store.Snapshot) error {
 
 // Append appends the envelope of r to dst.
 func Append(dst []byte, r *Record) ([]byte, error) {
+	dst, err := AppendHeader(dst, r)
+	if err != nil {
+		return nil, err
+	}
+	return append(dst, r.Data...), nil
+}
+
+// AppendHeader appends the header of the envelope of r to dst. The payload,
+// r.Data, is to follow it.
+func AppendHeader(dst []byte, r *Record) ([]byte, error) {
 	switch {
 	case !ValidID(r.ID) && r.Kind != Lease: // the lease of a whole prefix has no name
 		return nil, fmt.Errorf("invalid component id %q", r.ID)
@@ -135,11 +146,8 @@ func Append(dst []byte, r *Record) ([]byte, error) {
 		return nil, err
 	}
 	start := len(dst)
-	dst = append(dst, Magic...)
-	dst = appendPadded(dst, Format, 2)
-	dst = appendPadded(append(dst, ' '), r.Epoch, 20)
-	dst = appendPadded(append(dst, ' '), r.Version, 20)
-	dst = append(append(dst, ' '), r.WriteID...)
+	dst = appendPrefix(dst, r.Epoch, r.Version)
+	dst = append(dst, r.WriteID...)
 	for range writeIDLen - len(r.WriteID) {
 		dst = append(dst, '-')
 	}
@@ -156,7 +164,16 @@ func Append(dst []byte, r *Record) ([]byte, error) {
 	dst = appendHex(dst, c)
 	dst = appendHex(append(dst, ' '), i)
 	dst = append(dst, '\n')
-	return append(dst, r.Data...), nil
+	return dst, nil
+}
+
+// appendPrefix appends the fields before the write id.
+func appendPrefix(dst []byte, epoch, version uint64) []byte {
+	dst = append(dst, Magic...)
+	dst = appendPadded(dst, Format, 2)
+	dst = appendPadded(append(dst, ' '), epoch, 20)
+	dst = appendPadded(append(dst, ' '), version, 20)
+	return append(dst, ' ')
 }
 
 func sums(head, payload []byte) (c, i uint32) {
@@ -276,6 +293,41 @@ func Decode(id string, b []byte) (*store.Snapshot, error) {
 		return nil, corrupt("it belongs to component %q", r.ID)
 	}
 	return &r.Snapshot, nil
+}
+
+// Intact reports whether b is exactly one envelope with the state of the
+// component id that has epoch and version. False says nothing yet: Decode tells
+// what is wrong, if anything is. It allocates nothing.
+func Intact(id string, epoch, version uint64, b []byte) bool {
+	end := bytes.IndexByte(b[:min(len(b), MaxHeaderLen)], '\n')
+	if end < PrefixLen+len("01234567 01234567 01234567") {
+		return false
+	}
+	var room [MaxHeaderLen]byte
+	want := appendPrefix(room[:0], epoch, version)
+	if !bytes.HasPrefix(b, want) {
+		return false
+	}
+	want = append(appendEscaped(room[:0], id), ' ')
+	if !bytes.HasPrefix(b[PrefixLen:], want) {
+		return false
+	}
+	line := b[:end]
+	headCRC, ok1 := parseHex(string(line[end-26 : end-18]))
+	crcC, ok2 := parseHex(string(line[end-17 : end-9]))
+	crcI, ok3 := parseHex(string(line[end-8:]))
+	fields := line[:end-27] // all but the checksums
+	length := bytes.LastIndexByte(fields, ' ')
+	if !ok1 || !ok2 || !ok3 || length < 3 || line[end-27] != ' ' || line[end-18] != ' ' || line[end-9] != ' ' ||
+		fields[length-1] != byte(Snapshot) || fields[length-2] != ' ' {
+		return false
+	}
+	var digits [20]byte
+	if payload := len(b) - end - 1; !bytes.Equal(fields[length+1:], strconv.AppendInt(digits[:0], int64(payload), 10)) {
+		return false
+	}
+	c, i := sums(b[:end-17], b[end+1:])
+	return headCRC == crc32.Checksum(b[:end-26], castagnoli) && c == crcC && i == crcI
 }
 
 // HasMagic reports whether b begins like an envelope.

@@ -89,6 +89,9 @@ func ValidID(id string) bool {
 }
 
 func validText(s string) bool {
+	if plain(s) {
+		return true
+	}
 	for _, r := range s { // invalid UTF-8 ranges as U+FFFD
 		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\uFFFD' && strings.ToValidUTF8(s, "") != s {
 			return false
@@ -148,9 +151,7 @@ func AppendHeader(dst []byte, r *Record) ([]byte, error) {
 	start := len(dst)
 	dst = appendPrefix(dst, r.Epoch, r.Version)
 	dst = append(dst, r.WriteID...)
-	for range writeIDLen - len(r.WriteID) {
-		dst = append(dst, '-')
-	}
+	dst = append(dst, "--------------------------------"[len(r.WriteID):]...)
 	dst = appendEscaped(append(dst, ' '), r.ID)
 	dst = appendEscaped(append(dst, ' '), r.Codec)
 	dst = strconv.AppendInt(append(dst, ' '), int64(r.Schema), 10)
@@ -349,10 +350,7 @@ func corrupt(format string, args ...any) error {
 func appendPadded(dst []byte, v uint64, width int) []byte {
 	var buf [20]byte
 	s := strconv.AppendUint(buf[:0], v, 10)
-	for range width - len(s) {
-		dst = append(dst, '0')
-	}
-	return append(dst, s...)
+	return append(append(dst, "00000000000000000000"[:width-len(s)]...), s...)
 }
 
 func parseUint(s string, width int) (uint64, bool) {
@@ -395,10 +393,31 @@ func parseHex(s string) (v uint32, ok bool) {
 // becomes the zero time: SavedAt is informative and must not stop a save.
 func appendTime(dst []byte, t time.Time) []byte {
 	t = t.UTC()
-	if y := t.Year(); y < 1 || y > 9999 {
+	y, month, day := t.Date()
+	if y < 1 || y > 9999 {
 		t = time.Time{}
+		y, month, day = t.Date()
 	}
-	return t.AppendFormat(dst, time.RFC3339Nano)
+	hour, minute, second := t.Clock()
+	dst = appendDigits(dst, y, 4)
+	dst = appendDigits(append(dst, '-'), int(month), 2)
+	dst = appendDigits(append(dst, '-'), day, 2)
+	dst = appendDigits(append(dst, 'T'), hour, 2)
+	dst = appendDigits(append(dst, ':'), minute, 2)
+	dst = appendDigits(append(dst, ':'), second, 2)
+	if n := t.Nanosecond(); n != 0 {
+		dst = bytes.TrimRight(appendDigits(append(dst, '.'), n, 9), "0")
+	}
+	return append(dst, 'Z')
+}
+
+func appendDigits(dst []byte, v, width int) []byte {
+	dst = append(dst, "000000000"[:width]...)
+	for i := len(dst) - 1; v > 0; i-- {
+		dst[i] = byte('0' + v%10)
+		v /= 10
+	}
+	return dst
 }
 
 func parseTime(s string) (time.Time, bool) {
@@ -415,6 +434,9 @@ func appendEscaped(dst []byte, s string) []byte {
 	case "-":
 		return append(dst, "%2d"...)
 	}
+	if plain(s) {
+		return append(dst, s...)
+	}
 	for i := range len(s) {
 		if c := s[i]; c > ' ' && c < 0x7f && c != '%' {
 			dst = append(dst, c)
@@ -423,6 +445,16 @@ func appendEscaped(dst []byte, s string) []byte {
 		}
 	}
 	return dst
+}
+
+// plain reports whether s stands in a header as it is, apart from "" and "-".
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == '%' {
+			return false
+		}
+	}
+	return true
 }
 
 func unescape(s string) (string, bool) {

@@ -16,47 +16,68 @@ const (
 	maxBatchBytes = 32 << 20 // of state in one commit of several
 	maxScratch    = 8 << 20  // of buffer kept between commits
 	idleScratch   = 64 << 10 // of buffer kept while nothing waits
-	maxGather     = 200 * time.Microsecond
+	gatherStep    = 100 * time.Microsecond
+	gatherSteps   = 3
 )
 
 // run is the committer. It ends when nothing waits.
 func (s *Store) run(idle chan struct{}) {
 	defer close(idle)
-	answered := 0
 	for s.someoneWaits() {
 		if err := s.writable(); err != nil {
 			continue
 		}
 		s.commitMove()
-		s.gather(answered)
-		answered = 0
 		if b := s.take(); len(b.reqs) > 0 {
-			answered = len(b.reqs)
+			answered := len(b.reqs)
 			s.commit(b)
 			s.cleanIfDue()
+			s.gather(answered)
 		}
 	}
 }
 
 // gather gives the callers whom the last commit answered a moment to come back
-// with their next save: far less than the syncs that sharing a commit saves.
+// with their next save: far less than the syncs that sharing a commit saves. More
+// callers than can come back in that moment do so during the next commit.
 func (s *Store) gather(answered int) {
 	if answered < 2 {
 		return
 	}
-	s.mu.Lock()
-	arrived := make(chan struct{})
-	s.arrived, s.awaited = arrived, s.waiting+answered
-	s.mu.Unlock()
-	t := time.NewTimer(maxGather)
+	arrived, before := s.await(answered)
+	t := time.NewTimer(gatherStep)
 	defer t.Stop()
-	select {
-	case <-arrived:
-	case <-t.C:
+	for range gatherSteps {
+		select {
+		case <-arrived:
+			return
+		case <-t.C:
+		}
+		now := s.countWaiting()
+		if now <= before {
+			break // the others do something else
+		}
+		before = now
+		t.Reset(gatherStep)
 	}
 	s.mu.Lock()
 	s.awaited = 0
 	s.mu.Unlock()
+}
+
+// await returns what is closed when as many more requests wait, and how many
+// wait now.
+func (s *Store) await(more int) (arrived chan struct{}, waiting int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.arrived, s.awaited = make(chan struct{}), s.waiting+more
+	return s.arrived, s.waiting
+}
+
+func (s *Store) countWaiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waiting
 }
 
 // someoneWaits reports whether there is work; otherwise the committer ends.

@@ -94,14 +94,20 @@ func (v *verifier) verify(todo []unverified) (found bool) {
 	return found
 }
 
-// verifyFile reads generations that lie in one file.
+// verifyFile reads generations that lie in one file, in the order in which they
+// lie there.
 func (v *verifier) verifyFile(todo []unverified) (found bool) {
 	verdicts := make([]verdict, len(todo))
 	f, err := v.s.openCommit(todo[0].g.file.seq)
+	var r *stretch
+	if err == nil {
+		r, err = v.stretch(f, todo)
+		defer f.Close()
+	}
 	for i := range todo {
 		e := err
 		if e == nil {
-			e = v.read(f, &todo[i])
+			e = v.check(f, r, &todo[i])
 		}
 		switch {
 		case e == nil:
@@ -109,9 +115,6 @@ func (v *verifier) verifyFile(todo []unverified) (found bool) {
 		case errors.Is(e, store.ErrCorrupt), errors.Is(e, fs.ErrNotExist):
 			verdicts[i] = bad // a lost one is answered as such by who loads it
 		}
-	}
-	if err == nil {
-		f.Close()
 	}
 	v.s.mu.Lock()
 	defer v.s.mu.Unlock()
@@ -123,13 +126,45 @@ func (v *verifier) verifyFile(todo []unverified) (found bool) {
 	return slices.ContainsFunc(verdicts, func(f verdict) bool { return f != unread })
 }
 
-// read verifies the generation u, which lies in f.
-func (v *verifier) read(f vfs.File, u *unverified) error {
-	b, err := v.s.readFrom(f, u.g.place(), v.buf)
-	if err != nil {
-		return err
+// A stretch is a part of a file that was read in one go.
+type stretch struct {
+	off int64
+	b   []byte
+}
+
+// stretch reads all of todo in one go if it lies close together. It returns nil
+// if it does not, or does not read: then each is read by itself.
+func (v *verifier) stretch(f vfs.File, todo []unverified) (*stretch, error) {
+	size, err := f.Size()
+	if err != nil || len(todo) == 1 {
+		return nil, err
 	}
-	if cap(b) <= maxScratch {
+	wanted := int64(0)
+	for i := range todo {
+		wanted += todo[i].g.place().size
+	}
+	last := todo[len(todo)-1].g.place()
+	from, to := todo[0].g.place().off, last.off+last.size
+	if n := to - from; to > size || n > maxScratch || n > 2*wanted {
+		return nil, nil
+	}
+	b, err := readInto(f, from, to-from, v.buf)
+	if err != nil {
+		return nil, nil
+	}
+	v.buf = b
+	return &stretch{from, b}, nil
+}
+
+// check verifies the generation u, which lies in f and, if that is not nil, in r.
+func (v *verifier) check(f vfs.File, r *stretch, u *unverified) (err error) {
+	p := u.g.place()
+	var b []byte
+	if r != nil {
+		b = r.b[p.off-r.off:][:p.size]
+	} else if b, err = v.s.readFrom(f, p, v.buf); err != nil {
+		return err
+	} else if cap(b) <= maxScratch {
 		v.buf = b
 	}
 	if envelope.Intact(u.c.id, u.g.epoch, u.g.version, b) {

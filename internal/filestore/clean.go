@@ -43,7 +43,7 @@ func (l *litter) note(c *commit) {
 func (s *Store) cleanIfDue() {
 	s.mu.Lock()
 	l, running := &s.litter, s.cleaning
-	due := l.urgent || l.files >= cleanEvery || l.bytes >= cleanBytes
+	due := l.urgent || l.files >= s.opts.CleanEvery || l.bytes >= cleanBytes
 	behind := l.files >= maxGarbage
 	if due && running == nil && !s.serial() && !s.closed {
 		s.cleaning = make(chan struct{})

@@ -24,6 +24,7 @@ type Compaction struct {
 const (
 	maxMoved      = 4096    // records of one file of moved ones
 	maxMovedBytes = 4 << 20 // and their bytes
+	maxMoves      = 64      // files of moved records that are written in a row
 	smallFile     = 32 << 10
 )
 
@@ -55,7 +56,7 @@ type move struct {
 // The new file is a commit like others, so that what it holds is durable before
 // the originals go. It is written here; only publishing it is the committer's.
 func (s *Store) compact() {
-	for {
+	for range maxMoves {
 		s.mu.Lock()
 		victims := s.x.victims(&s.opts.Compact)
 		if s.refusal() != nil {
@@ -73,7 +74,7 @@ func (x *index) victims(opts *Compaction) (list []*file) {
 	var dead int64 // beside live ones
 	for _, f := range x.files {
 		if f.refs > 0 {
-			dead += f.size - f.live
+			dead += f.records - f.live
 		}
 	}
 	sparse, merge := dead > x.live+opts.Slack, len(x.files)-len(x.garbage) > opts.Files
@@ -84,7 +85,7 @@ func (x *index) victims(opts *Compaction) (list []*file) {
 	for _, f := range x.files {
 		switch {
 		case f.refs == 0 || f.stuck || f.rotten:
-		case sparse && 2*f.live <= f.size:
+		case sparse && 2*f.live <= f.records:
 			list = append(list, f)
 		case merge && f.size <= smallFile:
 			small = append(small, f)

@@ -79,7 +79,8 @@ func placeAt(f *file, off, size int64) place {
 type file struct {
 	seq      uint64
 	size     int64
-	live     int64 // bytes of the records that something refers to
+	records  int64 // bytes of all records
+	live     int64 // bytes of those that something refers to
 	refs     int   // generations, newest records of components and leases, and deletions that are needed
 	rotten   bool  // it holds a generation that did not verify: keep the bytes
 	deletion bool  // it holds a deletion

@@ -76,6 +76,7 @@ func (x *index) apply(c *commit) {
 			origin = c.seq
 		}
 		p := placeAt(f, e.off, e.size)
+		f.records += p.size
 		if e.kind == envelope.Lease {
 			x.applyLease(p, origin, e)
 		} else {

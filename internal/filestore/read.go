@@ -118,7 +118,7 @@ func (s *Store) read(ctx context.Context, c *component, g *gen) (*store.Snapshot
 		return nil, fmt.Errorf("%w: %s is damaged or out of place", store.ErrCorrupt, commitName(g.file.seq))
 	}
 	b, err := s.readRecord(g.place())
-	for try := 0; try < maxMoves && errors.Is(err, fs.ErrNotExist); try++ {
+	for try := 0; try < maxFollowed && errors.Is(err, fs.ErrNotExist); try++ {
 		to, ok := s.movedTo(ctx, c, g)
 		if !ok {
 			break
@@ -142,8 +142,8 @@ func (s *Store) read(ctx context.Context, c *component, g *gen) (*store.Snapshot
 	return snap, err
 }
 
-// maxMoves bounds how often a generation is followed that is being moved.
-const maxMoves = 3
+// maxFollowed bounds how often a generation is followed that is being moved.
+const maxFollowed = 3
 
 // movedTo returns the same generation in the file that it was moved to.
 func (s *Store) movedTo(ctx context.Context, c *component, g *gen) (gen, bool) {

@@ -21,6 +21,7 @@
 package filestore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,8 +41,9 @@ type Options struct {
 	RequireDurable bool // refuse a file system that may lose what was synced
 
 	// For tests.
-	Serial  bool       // clean between commits, not beside them
-	Compact Compaction // when it is due
+	Serial     bool       // clean between commits, not beside them
+	CleanEvery int        // commits; 0: cleanEvery
+	Compact    Compaction // when it is due
 }
 
 // Store implements store.Store on one directory.
@@ -112,6 +114,7 @@ func Open(path string, opts Options) (*Store, error) {
 // New opens the store in dir, which it closes in the end unless it fails. It
 // writes nothing and takes no lock.
 func New(dir vfs.Dir, opts Options) (*Store, error) {
+	opts.CleanEvery = cmp.Or(opts.CleanEvery, cleanEvery)
 	opts.Compact.setDefaults()
 	s := &Store{
 		dir:     dir,

@@ -28,7 +28,7 @@ type sweep struct {
 
 // newSweep makes a store with a file of each kind.
 func newSweep(t *testing.T) *sweep {
-	l := workload{"", 3, func(w *world) {
+	l := workload{keep: 3, run: func(w *world) {
 		p := w.open()
 		p.save("a", 10)
 		p.together(10, "a", "b", "c")

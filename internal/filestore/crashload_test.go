@@ -22,6 +22,7 @@ func workloads() (list []workload) {
 		workload{name: "claims", keep: 2, run: claims},
 		workload{name: "leases", keep: 2, run: leases},
 		workload{name: "deletion of what lies beside live state", keep: 2, run: deletionInBundle},
+		workload{name: "deletion that cannot be cleaned up at once", keep: 1, run: lateBurial},
 		workload{name: "process that sleeps while others come and go", keep: 1, run: sleeper},
 		workload{name: "rotten generation set aside", keep: 2, run: rotten},
 	)
@@ -131,6 +132,19 @@ func deletionInBundle(w *world) {
 	p.save("alive", 10)
 	p.save("alive", 10)
 	p.Close()
+}
+
+// lateBurial lets a deletion and what it deleted become garbage together.
+func lateBurial(w *world) {
+	a, b := w.open(), w.open()
+	a.save("x", 10)
+	b.save("y", 10)
+	a.delete("x")
+	b.save("y", 10)
+	a.claim("x", 1)
+	b.kill()
+	a.save("y", 10)
+	a.Close()
 }
 
 func sleeper(w *world) {

@@ -319,6 +319,11 @@ func cutPower(t *testing.T, sum *tally, part int, seed uint64, want int) {
 			try(l, numbers(), most)
 		}
 	}
+	for i, l := range compactions() {
+		if i%crashParts == part {
+			try(l, numbers(), most)
+		}
+	}
 	sum.fixed = sum.states
 	for sum.states < want {
 		r := numbers()

@@ -431,7 +431,7 @@ func (m mutant) hunt(t *testing.T, seed uint64) (evidence string) {
 	judge := func(w *world, x *explorer) bool {
 		x.r, x.keep, x.tidy, x.deeper = r, w.keep, min(w.tidy, eager), 64
 		if x.failed == nil {
-			x.explore(w, 8)
+			x.explore(w, 16)
 		}
 		if x.failed != nil {
 			evidence, _, _ = strings.Cut(x.failed.Error(), "\n")

@@ -50,11 +50,16 @@ func (s *Store) cleanIfDue() {
 		go s.runCleaner(s.cleaning)
 	}
 	s.mu.Unlock()
-	switch {
-	case due && s.serial():
+	if due && s.serial() {
 		s.clean()
-	case behind && running != nil:
-		<-running
+	}
+	for behind && running != nil {
+		select {
+		case <-running:
+			running = nil
+		case <-s.handed:
+			s.commitMove()
+		}
 	}
 }
 

@@ -153,6 +153,10 @@ func (s *Store) hand(m *move) error {
 		}
 		s.mu.Unlock()
 		if err == nil {
+			select {
+			case s.handed <- struct{}{}:
+			default:
+			}
 			err = <-m.done
 		}
 	}

@@ -58,6 +58,7 @@ type Store struct {
 	scanned time.Time // when the directory last changed before the last scan, zero if that is not certain
 
 	syncing chan struct{} // held during a sync of the directory
+	handed  chan struct{} // tells a committer that waits for the cleaner of a move
 
 	mu             sync.Mutex // guards what follows; never held during I/O
 	x              index
@@ -121,6 +122,7 @@ func New(dir vfs.Dir, opts Options) (*Store, error) {
 		opts:    opts,
 		io:      make(chan struct{}, 1),
 		syncing: make(chan struct{}, 1),
+		handed:  make(chan struct{}, 1),
 		x:       newIndex(opts.Keep),
 		held:    map[string]*heldLease{},
 		temps:   map[string]bool{},

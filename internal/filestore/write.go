@@ -57,6 +57,12 @@ func (s *Store) repeat(ctx context.Context, id string, snap *store.Snapshot) (do
 		return false, false, err
 	}
 	here, err := s.stored(&v, snap.Version)
+	if err == nil && !here { // or it was moved just now
+		if err = s.lookAgain(ctx); err == nil {
+			v = s.known(id)
+			here, err = s.stored(&v, snap.Version)
+		}
+	}
 	switch {
 	case err != nil:
 		return false, false, err

@@ -34,6 +34,7 @@ type Checkpointer struct {
 	log     *slog.Logger
 	keeper  *keeper       // nil: no ownership
 	starts  *starts       // counts those that ended badly
+	set     *set          // all components, with Options.Consistent
 	due     *schedule     // when which component is checkpointed
 	outage  outage        // of the store
 	faults  outage        // of components that cannot give their state
@@ -84,6 +85,7 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	c.outage = outage{log: o.Logger, down: "state cannot be saved or read", up: "all state can be saved and read again"}
 	c.faults = outage{log: o.Logger, down: "a component cannot be saved, because it does not give its state", up: "every component can be saved again"}
 	c.starts = &starts{c: c}
+	c.set = newSet(c)
 	c.life, c.end = context.WithCancel(context.Background())
 	c.closing, c.shut = context.WithCancel(c.life)
 	c.closed = sync.OnceValue(c.close)
@@ -176,6 +178,9 @@ func (c *Checkpointer) register(id string, comp Component) error {
 		return err
 	}
 	c.members = append(c.members, m)
+	if c.opts.Consistent {
+		c.set.add(m)
+	}
 	return nil
 }
 
@@ -215,12 +220,47 @@ func (c *Checkpointer) choose(ids []string) ([]*member, error) {
 	return chosen, errors.Join(errs...)
 }
 
+// savers returns what is saved by itself: every component, or the set of all.
+func (c *Checkpointer) savers() []*member {
+	if c.opts.Consistent {
+		return []*member{c.set.m}
+	}
+	members, _ := c.choose(nil)
+	return members
+}
+
+// saver returns what the component is saved with: itself, or the set.
+func (m *member) saver() *member {
+	if m.part != nil {
+		return m.c.set.m
+	}
+	return m
+}
+
+// Do runs one unit of work: fn may take a message, change several components and
+// advance the offset. With Options.Consistent no checkpoint has a part of what fn
+// did: all or nothing. Any number of units run at the same time; while a
+// checkpoint copies the changed components, which takes milliseconds, new ones
+// wait. Without Consistent Do just calls fn.
+//
+// Do inside Do, or inside Update or View of a component, is forbidden: a
+// checkpoint that comes in between waits for both. Commit, CheckpointState and
+// Checkpoint inside Do are a programming error that ends with ctx. Before Restore and after
+// Close fn runs all the same, and its changes are those of any Update then.
+func (c *Checkpointer) Do(fn func()) {
+	if !c.opts.Consistent {
+		fn()
+		return
+	}
+	defer c.set.units.Enter().Leave()
+	fn()
+}
+
 // Start begins the periodic checkpoints. Each component is saved once within
 // its first interval, at a random moment, and then every interval if it changed;
 // an unchanged one is kept alive in the store. It is ErrNotRestored unless every
 // registered component was restored. Starting again does nothing.
 func (c *Checkpointer) Start() error {
-	members, _ := c.choose(nil)
 	var errs []error
 	if c.invalid != nil {
 		errs = append(errs, c.invalid)
@@ -238,7 +278,7 @@ func (c *Checkpointer) Start() error {
 	if len(errs) > 0 || again {
 		return errors.Join(errs...)
 	}
-	c.due.plan(members)
+	c.due.plan(c.savers())
 	c.spawn(func() { c.due.run(c.closing) })
 	if !c.starts.off() {
 		c.spawn(func() { c.starts.proveHealthy(c.closing) })
@@ -260,16 +300,19 @@ func (c *Checkpointer) unrestored() error {
 
 // Checkpoint saves the named components now, all without names, and returns when
 // every change made before the call is durable, or ctx ends. The error lists
-// what failed; the others were saved. Calling it inside Update or View is a
-// programming error that ends with ctx.
+// what failed; the others were saved. With Options.Consistent all components are
+// saved, whichever are named. Calling it inside Update, View or Do is a programming
+// error that ends with ctx.
 func (c *Checkpointer) Checkpoint(ctx context.Context, componentIDs ...string) error {
 	members, err := c.choose(componentIDs)
 	if err != nil {
 		return err
 	}
-	flights := make([]*flight, len(members))
+	var flights []*flight
 	for i, m := range members {
-		flights[i] = m.request()
+		if i == 0 || m.part == nil {
+			flights = append(flights, m.saver().request())
+		}
 	}
 	var errs []error
 	for _, f := range flights {
@@ -283,10 +326,14 @@ func (c *Checkpointer) Checkpoint(ctx context.Context, componentIDs ...string) e
 	return errors.Join(errs...)
 }
 
-// Status returns what is known of each component, in the order of registration.
-// It never waits for the store or a component.
+// Status returns what is known of each component, in the order of registration,
+// and with Options.Consistent of the set of them all as "~set", last. It never
+// waits for the store or a component.
 func (c *Checkpointer) Status() []ComponentStatus {
 	members, _ := c.choose(nil)
+	if c.opts.Consistent {
+		members = append(members, c.set.m)
+	}
 	all := make([]ComponentStatus, len(members))
 	for i, m := range members {
 		all[i] = m.snapshotStatus()
@@ -314,10 +361,9 @@ func (c *Checkpointer) Health() error {
 	case c.keeper != nil && c.keeper.lost() != nil:
 		return c.keeper.lost()
 	}
-	members, _ := c.choose(nil)
 	var first error
 	unwell := 0
-	for _, m := range members {
+	for _, m := range c.savers() {
 		if err := m.health(); err != nil {
 			unwell++
 			first = cmpOr(first, err)
@@ -373,9 +419,13 @@ func (c *Checkpointer) event(op string, m *member, version uint64, bytes int, st
 	if m != nil {
 		e.ComponentID = m.id
 	}
+	c.emit(e)
+}
+
+func (c *Checkpointer) emit(e Event) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.log.Error("durable: OnEvent panicked", "op", op, "stack", string(debug.Stack()))
+			c.log.Error("durable: OnEvent panicked", "op", e.Op, "stack", string(debug.Stack()))
 		}
 	}()
 	c.opts.OnEvent(e)

@@ -273,7 +273,6 @@ func TestWrongOptionsAreReportedByEveryCall(t *testing.T) {
 		"Replica":    {Replica: "r"},
 		"Interval":   {Interval: -1},
 		"policy":     {Restore: "sometimes"},
-		"Consistent": {Consistent: true},
 		"unknown":    {Components: map[string]durable.ComponentOptions{"x": {Restore: "no"}}},
 	} {
 		cp := durable.New(durable.NewMemoryAdapter(nil), o)

@@ -37,7 +37,7 @@ type gate struct {
 
 // New returns an open Barrier.
 func New() *Barrier {
-	b := &Barrier{shards: make([]shard, runtime.GOMAXPROCS(0)), turn: make(chan struct{}, 1)}
+	b := &Barrier{shards: make([]shard, 4*runtime.GOMAXPROCS(0)), turn: make(chan struct{}, 1)}
 	for i := range b.shards {
 		b.shards[i].b = b
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/durablestate/durable/internal/barrier"
 )
 
 // Checkpointer restores registered components on start-up, saves the changed
@@ -32,9 +34,10 @@ type Checkpointer struct {
 	opts    Options
 	invalid error // what is wrong with the options
 	log     *slog.Logger
-	keeper  *keeper       // nil: no ownership
-	starts  *starts       // counts those that ended badly
-	set     *set          // all components, with Options.Consistent
+	keeper  *keeper // nil: no ownership
+	starts  *starts // counts those that ended badly
+	set     *set    // all components, with Options.Consistent
+	units   *barrier.Barrier
 	due     *schedule     // when which component is checkpointed
 	outage  outage        // of the store
 	faults  outage        // of components that cannot give their state
@@ -85,6 +88,7 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	c.outage = outage{log: o.Logger, down: "state cannot be saved or read", up: "all state can be saved and read again"}
 	c.faults = outage{log: o.Logger, down: "a component cannot be saved, because it does not give its state", up: "every component can be saved again"}
 	c.starts = &starts{c: c}
+	c.units = barrier.New()
 	c.set = newSet(c)
 	c.life, c.end = context.WithCancel(context.Background())
 	c.closing, c.shut = context.WithCancel(c.life)
@@ -252,7 +256,7 @@ func (c *Checkpointer) Do(fn func()) {
 		fn()
 		return
 	}
-	defer c.set.units.Enter().Leave()
+	defer c.units.Enter().Leave()
 	fn()
 }
 

@@ -58,7 +58,7 @@ type cut struct {
 }
 
 func newSet(c *Checkpointer) *set {
-	s := &set{c: c, units: barrier.New()}
+	s := &set{c: c, units: c.units}
 	s.m = newMember(c, setID, c.namespace()+setID, nil)
 	s.m.counted, s.m.set = s, s
 	return s

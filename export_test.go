@@ -21,6 +21,17 @@ func NewAdapterOn(name string, s store.Store, maxBytes int64) StateAdapter {
 	return &MemoryAdapter{base{name: name, store: s, maxBytes: maxBytes}}
 }
 
+// OpenSet reads the payload of a set and returns how many states it holds.
+func OpenSet(data []byte) (states int, err error) {
+	entries, err := openSet(data)
+	for _, e := range entries {
+		if e.snap != nil {
+			states++
+		}
+	}
+	return states, err
+}
+
 // SetMutants break the capture of a set in the ways that its tests must find.
 var SetMutants = map[string]func(c *Checkpointer){
 	"drops one member":               func(c *Checkpointer) { c.set.parts = c.set.parts[:len(c.set.parts)-1] },

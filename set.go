@@ -75,18 +75,22 @@ func (s *set) add(m *member) {
 
 // changeCount implements counted. Each addend only grows.
 func (s *set) changeCount() (sum uint64) {
-	s.c.mu.Lock()
-	parts := s.parts
-	s.c.mu.Unlock()
-	for _, p := range parts {
+	for _, p := range s.list() {
 		sum += p.m.changeCount()
 	}
 	return sum
 }
 
+// list returns the parts, also while components are being registered.
+func (s *set) list() []*part {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.parts
+}
+
 // fresh implements counted.
 func (s *set) fresh() bool {
-	for _, p := range s.parts {
+	for _, p := range s.list() {
 		if p.m.counted == nil || !p.m.counted.fresh() {
 			return false
 		}
@@ -148,7 +152,7 @@ func (m *member) uncertain() bool {
 // when that cannot be told.
 func (s *set) unsaved() []ComponentStatus {
 	var all, changed []ComponentStatus
-	for _, p := range s.parts {
+	for _, p := range s.list() {
 		st := p.status()
 		all = append(all, st)
 		if st.Changed {

@@ -63,8 +63,13 @@ func (s *set) freeze(ctx context.Context) ([]*shot, error) {
 		}
 		return s.each(ctx, shots, (*shot).freeze)
 	}()
-	s.paused(time.Since(begin), waited, shots)
-	return shots, err
+	pause := time.Since(begin)
+	if err != nil {
+		s.paused(pause, waited, nil) // a callback that hangs may still write into its shot
+		return nil, err
+	}
+	s.paused(pause, waited, shots)
+	return shots, nil
 }
 
 // look begins a shot and sees whether there is anything to capture.

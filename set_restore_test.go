@@ -2,9 +2,11 @@ package durable_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -123,31 +125,43 @@ func TestAnUnreadableSetIsNotPassedOverForOlderSingleStates(t *testing.T) {
 	}
 }
 
-func TestASetSpillsAndIsTakenFromThereInEitherMode(t *testing.T) {
-	for _, next := range []*durable.Options{quiet(), consistent(quiet())} {
-		bubble(t, func(t *testing.T) {
-			spillAndRestore(t, next)
-		})
+// refusing is an adapter that refuses to save while down.
+type refusing struct {
+	durable.StateAdapter
+	down *atomic.Bool
+}
+
+func (r refusing) Unwrap() durable.StateAdapter { return r.StateAdapter }
+
+func (r refusing) SaveState(ctx context.Context, id string, s *durable.Snapshot) error {
+	if r.down.Load() {
+		return errDown
 	}
+	return r.StateAdapter.SaveState(ctx, id, s)
 }
 
-func spillAndRestore(t *testing.T, next *durable.Options) {
-	a, spill := newFlaky(), durable.NewMemoryAdapter(nil)
-	o := consistent(quiet())
-	o.Spill, next.Spill = spill, spill
-	d := startDuo(t, a, o)
-	d.work()
-	require.NoError(t, d.Checkpoint(t.Context()))
-	d.work()
-	a.down("save", "refresh")
-	require.ErrorIs(t, d.Close(), errDown)
-	a.up("save", "refresh")
-	d = startDuo(t, a, next)
-	d.requireBoth(t, 2, durable.Restored)
-	require.NoError(t, d.Close())
+func TestASetSpillsAndIsTakenFromThereInEitherMode(t *testing.T) {
+	onEveryAdapter(t, func(t *testing.T, open func() durable.StateAdapter) {
+		for life, set := range []bool{true, false} {
+			var down atomic.Bool
+			o, next := consistent(quiet()), quiet()
+			o.CloseTimeout, next.Consistent = 300*time.Millisecond, set
+			o.Spill = durable.NewMemoryAdapter(nil)
+			next.Spill = o.Spill
+			d := startDuo(t, refusing{open(), &down}, named("same", o))
+			d.work()
+			require.NoError(t, d.Checkpoint(t.Context()))
+			d.work()
+			down.Store(true)
+			require.ErrorIs(t, d.Close(), errDown)
+			d = startDuo(t, open(), named("same", next))
+			d.requireBoth(t, 2*life+2, durable.Restored)
+			require.NoError(t, d.Close())
+		}
+	})
 }
 
-func TestASetFallsBackToTheSetBeforeAndIsRolledBackLikeAnyState(t *testing.T) {
+func TestASetFallsBackToTheSetBefore(t *testing.T) {
 	a := durable.NewMemoryAdapter(nil)
 	d := startDuo(t, a, consistent(quiet()))
 	for range 3 {
@@ -160,24 +174,6 @@ func TestASetFallsBackToTheSetBeforeAndIsRolledBackLikeAnyState(t *testing.T) {
 	d.requireBoth(t, 2, durable.FellBack)
 	require.Equal(t, []uint64{3}, d.report.Results[0].Skipped)
 	d.work()
-	require.NoError(t, d.Close())
-
-	infos, err := a.ListSnapshots(t.Context(), "~set")
-	require.NoError(t, err)
-	oldest := infos[len(infos)-1]
-	for _, i := range infos {
-		if i.Err == nil {
-			oldest = i
-		}
-	}
-	old, err := a.LoadSnapshot(t.Context(), "~set", oldest.Version)
-	require.NoError(t, err)
-	newest, err := a.LoadState(t.Context(), "~set")
-	require.NoError(t, err)
-	require.NoError(t, a.ClaimState(t.Context(), "~set", newest.Epoch+1))
-	require.NoError(t, a.SaveState(t.Context(), "~set", &durable.Snapshot{Epoch: newest.Epoch + 1, Codec: old.Codec, Data: old.Data}))
-	d = startDuo(t, a, consistent(quiet()))
-	d.requireBoth(t, 1, durable.Restored)
 	require.NoError(t, d.Close())
 }
 

@@ -240,30 +240,6 @@ func TestConsistentRefusesIntervalsOfComponentsAndARestoreOfSome(t *testing.T) {
 	require.NoError(t, d.Close())
 }
 
-func TestASetThatIsFencedIsRestoredAgain(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		a := newFlaky()
-		o := consistent(quiet())
-		o.Holder = "same"
-		old := startDuo(t, a, o)
-		old.work()
-		require.NoError(t, old.Checkpoint(t.Context()))
-		next := startDuo(t, a, o)
-		old.work()
-		require.ErrorIs(t, old.left.CheckpointState(t.Context()), durable.ErrFenced)
-		require.ErrorIs(t, old.Health(), durable.ErrFenced)
-		next.requireBoth(t, 1, durable.Restored)
-		require.NoError(t, next.Close())
-		var err error
-		old.report, err = old.Restore(t.Context())
-		require.NoError(t, err)
-		old.requireBoth(t, 1, durable.Restored)
-		old.work()
-		require.NoError(t, old.Checkpoint(t.Context()))
-		require.NoError(t, old.Close())
-	})
-}
-
 func BenchmarkDo(b *testing.B) {
 	cp := durable.New(durable.NewMemoryAdapter(nil), consistent(&durable.Options{Logger: slog.New(slog.DiscardHandler)}))
 	defer cp.Close()

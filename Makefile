@@ -6,7 +6,7 @@ REPORT      := go run ./internal/cmd/testreport
 MODULES     := $(patsubst %go.mod,%...,$(wildcard ./go.mod ./*/go.mod ./*/*/go.mod))
 PORTABLE    := $(filter-out ./bench/...,$(MODULES))
 
-.PHONY: all test race lint cover fuzz bench crash handover faults tidy
+.PHONY: all test race lint cover fuzz bench crash handover consistency faults tidy
 
 all: lint test
 
@@ -50,6 +50,10 @@ crash:
 
 handover:
 	DURABLE_HANDOVERS=$(or $(HANDOVERS),200) go test -count=1 -timeout 60m -v -run "^TestHandover_" .
+
+# The fraud pipeline under kills at random moments, KILLS for files and as many for Redis.
+consistency:
+	cd examples/harness && DURABLE_CONSISTENCY_KILLS=$(or $(KILLS),200) go test -count=1 -timeout 60m -v -run "^TestConsistency_" .
 
 # Redis under every fault we know, and a minute of random ones: ends with a table.
 faults:

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/durablestate/durable/internal/barrier"
 )
 
 // Checkpointer restores registered components on start-up, saves the changed
@@ -34,8 +36,10 @@ type Checkpointer struct {
 	opts      Options
 	invalid   error // what is wrong with the options
 	log       *slog.Logger
-	keeper    *keeper       // nil: no ownership
-	starts    *starts       // counts those that ended badly
+	keeper    *keeper // nil: no ownership
+	starts    *starts // counts those that ended badly
+	set       *set    // all components, with Options.Consistent
+	units     *barrier.Barrier
 	due       *schedule     // when which component is checkpointed
 	outage    outage        // of the store
 	faults    outage        // of components that cannot give their state
@@ -89,6 +93,8 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	c.faults = outage{log: o.Logger, down: "a component cannot be saved, because it does not give its state", up: "every component can be saved again"}
 	c.starts = newStarts(c)
 	c.custodian = find[custodian](a)
+	c.units = barrier.New()
+	c.set = newSet(c)
 	c.life, c.end = context.WithCancel(context.Background())
 	c.closing, c.shut = context.WithCancel(c.life)
 	c.closed = sync.OnceValue(c.close)
@@ -182,6 +188,9 @@ func (c *Checkpointer) register(id string, comp Component) error {
 	}
 	c.members = append(c.members, m)
 	c.registered.Add(1)
+	if c.opts.Consistent {
+		c.set.add(m)
+	}
 	return nil
 }
 
@@ -226,7 +235,6 @@ func (c *Checkpointer) choose(ids []string) ([]*member, error) {
 // an unchanged one is kept alive in the store. It is ErrNotRestored unless every
 // registered component was restored. Starting again does nothing.
 func (c *Checkpointer) Start() error {
-	members, _ := c.choose(nil)
 	var errs []error
 	if c.invalid != nil {
 		errs = append(errs, c.invalid)
@@ -244,7 +252,7 @@ func (c *Checkpointer) Start() error {
 	if len(errs) > 0 || again {
 		return errors.Join(errs...)
 	}
-	c.due.plan(members)
+	c.due.plan(c.savers())
 	c.spawn(func() { c.due.run(c.closing) })
 	if !c.starts.off() {
 		c.spawn(func() { c.starts.proveHealthy(c.closing) })
@@ -266,8 +274,9 @@ func (c *Checkpointer) unrestored() error {
 
 // Checkpoint saves the named components now, all without names, and returns when
 // every change made before the call is durable, or ctx ends. The error lists
-// what failed; the others were saved. Calling it inside Update or View is a
-// programming error that ends with ctx.
+// what failed; the others were saved. With Options.Consistent all components are
+// saved, whichever are named. Calling it inside Update, View or Do is a programming
+// error that ends with ctx.
 func (c *Checkpointer) Checkpoint(ctx context.Context, componentIDs ...string) error {
 	members, err := c.choose(componentIDs)
 	if err != nil {
@@ -275,9 +284,12 @@ func (c *Checkpointer) Checkpoint(ctx context.Context, componentIDs ...string) e
 	}
 	var flights []*flight
 	now := time.Now()
-	for _, m := range members {
-		if !m.look(now) {
-			flights = append(flights, m.request())
+	for i, m := range members {
+		if i > 0 && m.part != nil {
+			break // one cut covers all
+		}
+		if s := m.saver(); !s.look(now) {
+			flights = append(flights, s.request())
 		}
 	}
 	var errs []error
@@ -292,10 +304,14 @@ func (c *Checkpointer) Checkpoint(ctx context.Context, componentIDs ...string) e
 	return errors.Join(errs...)
 }
 
-// Status returns what is known of each component, in the order of registration.
-// It never waits for the store or a component.
+// Status returns what is known of each component, in the order of registration,
+// and with Options.Consistent of the set of them all as "~set", last. It never
+// waits for the store or a component.
 func (c *Checkpointer) Status() []ComponentStatus {
 	members, _ := c.choose(nil)
+	if c.opts.Consistent {
+		members = append(members, c.set.m)
+	}
 	all := make([]ComponentStatus, len(members))
 	for i, m := range members {
 		all[i] = m.snapshotStatus()
@@ -323,10 +339,9 @@ func (c *Checkpointer) Health() error {
 	case c.keeper != nil && c.keeper.lost() != nil:
 		return c.keeper.lost()
 	}
-	members, _ := c.choose(nil)
 	var first error
 	unwell := 0
-	for _, m := range members {
+	for _, m := range c.savers() {
 		if err := m.health(); err != nil {
 			unwell++
 			first = cmpOr(first, err)
@@ -382,9 +397,13 @@ func (c *Checkpointer) event(op string, m *member, version uint64, bytes int, st
 	if m != nil {
 		e.ComponentID = m.id
 	}
+	c.emit(e)
+}
+
+func (c *Checkpointer) emit(e Event) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.log.Error("durable: OnEvent panicked", "op", op, "stack", string(debug.Stack()))
+			c.log.Error("durable: OnEvent panicked", "op", e.Op, "stack", string(debug.Stack()))
 		}
 	}()
 	c.opts.OnEvent(e)

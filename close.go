@@ -31,7 +31,7 @@ func (c *Checkpointer) close() error {
 	defer stop()
 	keeping := c.keepLease(saving)
 	c.awaitRestore(saving)
-	members, _ := c.choose(nil)
+	members := c.savers()
 	counting := c.starts.end(saving)
 	c.saveFinally(saving, members)
 	await(saving, counting)
@@ -268,21 +268,32 @@ func (c *Checkpointer) closeResult(unsaved []*member) error {
 	}
 	e := &CloseError{}
 	for _, m := range unsaved {
-		s := m.snapshotStatus()
-		m.mu.Lock()
-		switch {
-		case m.gate != nil:
-			s.Err = m.gate
-		case !m.quiet():
-			s.Err = m.fail("save", fmt.Errorf("not finished within the budget of %s", c.opts.CloseTimeout))
-		case s.Err == nil:
-			s.Err = m.fail("save", errors.New("it changed during Close"))
+		list := []ComponentStatus{m.snapshotStatus()}
+		if m.set != nil {
+			list = m.set.unsaved()
 		}
-		m.mu.Unlock()
-		s.Changed = true
-		e.Unsaved = append(e.Unsaved, s)
+		for _, s := range list {
+			s.Err = m.whyUnsaved(s.Err)
+			s.Changed = true
+			e.Unsaved = append(e.Unsaved, s)
+		}
 	}
 	return e
+}
+
+// whyUnsaved says why Close could not save the component, whose last error was err.
+func (m *member) whyUnsaved(err error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.gate != nil:
+		return m.gate
+	case !m.quiet():
+		return m.fail("save", fmt.Errorf("not finished within the budget of %s", m.c.opts.CloseTimeout))
+	case err == nil:
+		return m.fail("save", errors.New("it changed during Close"))
+	}
+	return err
 }
 
 func (c *Checkpointer) shutMembers(members []*member) {

@@ -203,22 +203,34 @@ func (c *StatefulComponent[T]) snapshot() ([]byte, error) {
 	if m, ok := c.owner().(stateMarshaler); ok {
 		return m.MarshalState()
 	}
-	if o, ok := c.owner().(interface{ Clone() T }); ok {
-		v := o.Clone()
-		return encode(&v)
+	if encodeClone := c.freeze(); encodeClone != nil {
+		return encodeClone()
 	}
 	c.ensure()
 	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return encode(&c.value)
+}
+
+// freeze clones the state and returns what encodes the clone, nil when the state
+// cannot be cloned.
+func (c *StatefulComponent[T]) freeze() func() ([]byte, error) {
+	if _, ok := c.owner().(stateMarshaler); ok {
+		return nil
+	}
+	if o, ok := c.owner().(interface{ Clone() T }); ok {
+		v := o.Clone()
+		return func() ([]byte, error) { return encode(&v) }
+	}
 	cl, ok := any(&c.value).(interface{ Clone() T })
 	if !ok {
-		defer c.mu.RUnlock()
-		return encode(&c.value)
+		return nil
 	}
-	v := func() T {
-		defer c.mu.RUnlock()
-		return cl.Clone()
-	}()
-	return encode(&v)
+	c.ensure()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	v := cl.Clone()
+	return func() ([]byte, error) { return encode(&v) }
 }
 
 func encode[T any](v *T) ([]byte, error) {

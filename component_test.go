@@ -269,12 +269,11 @@ func TestManyGoroutinesMayUpdateViewCommitAndCheckpoint(t *testing.T) {
 
 func TestWrongOptionsAreReportedByEveryCall(t *testing.T) {
 	for want, o := range map[string]*durable.Options{
-		"System":     {System: "a/b"},
-		"Replica":    {Replica: "r"},
-		"Interval":   {Interval: -1},
-		"policy":     {Restore: "sometimes"},
-		"Consistent": {Consistent: true},
-		"unknown":    {Components: map[string]durable.ComponentOptions{"x": {Restore: "no"}}},
+		"System":   {System: "a/b"},
+		"Replica":  {Replica: "r"},
+		"Interval": {Interval: -1},
+		"policy":   {Restore: "sometimes"},
+		"unknown":  {Components: map[string]durable.ComponentOptions{"x": {Restore: "no"}}},
 	} {
 		cp := durable.New(durable.NewMemoryAdapter(nil), o)
 		_, err := cp.Restore(t.Context())

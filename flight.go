@@ -48,7 +48,7 @@ func (f *flight) wait(ctx context.Context) error {
 }
 
 // save implements host.
-func (m *member) save(ctx context.Context) error { return m.request().wait(ctx) }
+func (m *member) save(ctx context.Context) error { return m.saver().request().wait(ctx) }
 
 // request returns a flight that covers every change made so far. It is the way
 // in for everybody but Close.

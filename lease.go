@@ -191,8 +191,7 @@ func (k *keeper) renew(ctx context.Context) {
 // Restore has opened under a newer lease meanwhile goes on.
 func (c *Checkpointer) superseded(epoch uint64, err error) {
 	c.log.Error("durable: another owner has taken over; nothing is saved any more until restored", "error", err)
-	members, _ := c.choose(nil)
-	for _, m := range members {
+	for _, m := range c.savers() {
 		m.mu.Lock()
 		if m.gate == nil && m.stored.epoch <= epoch {
 			m.gate = &Error{Op: "save", ComponentID: m.id, Err: err}

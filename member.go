@@ -15,7 +15,10 @@ type member struct {
 	c        *Checkpointer
 	id, name string // as registered, as the adapter knows it
 	comp     Component
-	tracked  tracked     // nil: the component does not count its changes
+	counted  counted     // nil: the component does not count its changes
+	tracked  tracked     // nil: it is no StatefulComponent
+	set      *set        // the member is the set itself, which has no comp
+	part     *part       // the component is saved as a part of the set; nil: by itself
 	extended atomic.Bool // the component makes more of its snapshot than tracked counts
 	interval time.Duration
 	policy   RestorePolicy
@@ -41,7 +44,8 @@ type member struct {
 	start   *Snapshot // state to start from, when it is not the zero state
 	setUp   uint64    // change count when it began
 	applied uint64    // change count up to which the state is the stored one
-	floor   uint64    // epoch below which the spill adapter refuses saves
+	floor   uint64    // epoch below which saves are refused, without ownership
+	source  found     // where the newest state is
 }
 
 // stored is what is known of the copy in the store.
@@ -59,7 +63,9 @@ type stored struct {
 
 func newMember(c *Checkpointer, id, name string, comp Component) *member {
 	m := &member{c: c, id: id, name: name, comp: comp, interval: c.opts.Interval, policy: c.opts.Restore}
-	m.tracked, _ = comp.(tracked)
+	if t, ok := comp.(tracked); ok {
+		m.counted, m.tracked = t, t
+	}
 	m.gate = m.fail("save", ErrNotRestored)
 	m.status.ComponentID = id
 	own := c.opts.Components[id]
@@ -90,13 +96,13 @@ func (m *member) fail(op string, err error) error {
 }
 
 // counts reports that the component's change count tells of every change.
-func (m *member) counts() bool { return m.tracked != nil && !m.extended.Load() }
+func (m *member) counts() bool { return m.counted != nil && !m.extended.Load() }
 
 func (m *member) changeCount() uint64 {
-	if m.tracked == nil {
+	if m.counted == nil {
 		return 0
 	}
-	return m.tracked.changeCount()
+	return m.counted.changeCount()
 }
 
 // changed reports that the component has a state that is not stored, as far as
@@ -105,14 +111,17 @@ func (m *member) changed() bool {
 	if m.stored.short {
 		return true
 	}
-	if m.tracked == nil {
+	if m.counted == nil {
 		return !m.stored.anywhere || m.unsaved
 	}
-	return m.changeCount() > m.stored.changes || !m.stored.anywhere && !m.tracked.fresh() ||
+	return m.changeCount() > m.stored.changes || !m.stored.anywhere && !m.counted.fresh() ||
 		m.extended.Load() && m.unsaved
 }
 
 func (m *member) snapshotStatus() ComponentStatus {
+	if m.part != nil {
+		return m.part.status()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.status

@@ -22,7 +22,8 @@ type Options struct {
 	CloseTimeout    time.Duration               // all of Close; 20 s
 	LeaseTTL        time.Duration               // 15 s, renewed at a third of it; negative: no ownership
 	Logger          *slog.Logger                // default slog.Default()
-	Consistent      bool                        // capture and restore all components as one set; not available yet, Restore refuses it
+	Consistent      bool                        // capture and restore all components as one set, see Checkpointer.Do
+	PauseLimit      time.Duration               // with Consistent: a longer pause of the units of work is warned of; 25 ms; negative: never
 	Spill           StateAdapter                // receives final snapshots when the adapter cannot be reached at Close; default none; the caller closes it
 	OnEvent         func(Event)                 // every save, skip, failure, restore, fence, lease change: the hook for metrics; must not block
 
@@ -38,8 +39,13 @@ type Options struct {
 // ComponentOptions are exceptions for one component. Zero fields mean what
 // Options says for all.
 type ComponentOptions struct {
-	Interval time.Duration
+	Interval time.Duration // not with Consistent, which saves all at once
 	Restore  RestorePolicy
+
+	// Removed says that the program has no such component any more: with
+	// Consistent its state, which is otherwise kept in the set for good, is
+	// left out of the next one.
+	Removed bool
 }
 
 // RestorePolicy says which outcomes of a restore are good enough to start.
@@ -114,6 +120,7 @@ const (
 	defaultSaveTimeout  = 10 * time.Second
 	defaultCloseTimeout = 20 * time.Second
 	defaultLeaseTTL     = 15 * time.Second
+	defaultPauseLimit   = 25 * time.Millisecond
 )
 
 // withDefaults returns a copy of o with every default filled in, and what is
@@ -129,6 +136,7 @@ func (o *Options) withDefaults() (Options, error) {
 	setDefault(&d.SaveTimeout, defaultSaveTimeout)
 	setDefault(&d.CloseTimeout, defaultCloseTimeout)
 	setDefault(&d.LeaseTTL, defaultLeaseTTL)
+	setDefault(&d.PauseLimit, defaultPauseLimit)
 	setDefault(&d.Restore, FreshIfAbsent)
 	setDefault(&d.CrashPolicy, FailOnCrashes)
 	if d.Holder == "" {
@@ -183,9 +191,9 @@ func (o *Options) check() error {
 		if c.Interval < 0 || !c.Restore.valid() {
 			bad("Options.Components[%q]: negative interval or unknown restore policy %q", id, c.Restore)
 		}
-	}
-	if o.Consistent {
-		bad("Options.Consistent is not available in this version")
+		if c.Interval > 0 && o.Consistent {
+			bad("Options.Components[%q].Interval cannot go with Options.Consistent, which saves all components at once", id)
+		}
 	}
 	return errors.Join(errs...)
 }

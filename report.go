@@ -16,6 +16,11 @@ type Report struct {
 	CleanShutdown bool
 	Predecessor   string // holder of the lease before; empty if unknown or none
 
+	// Unregistered names components that the set of Options.Consistent has and
+	// the program has not. Their state is kept in the set as it is, until they
+	// are registered again or ComponentOptions.Removed drops it.
+	Unregistered []string
+
 	// CrashRestarts counts the starts in a row before this one that ended
 	// neither with Close nor after three intervals of work. It is 0 without
 	// Options.MaxCrashRestarts.
@@ -51,11 +56,12 @@ type Event struct {
 	// "rollback": the store had lost acknowledged saves, as Err says, by a failover
 	// or a restart without its data. The next save heals it.
 	Op          string
-	ComponentID string // empty for the lease
+	ComponentID string // empty for the lease, "~set" for the set of Options.Consistent
 	Version     uint64
 	Bytes       int
 	Duration    time.Duration
-	Err         error // nil: it succeeded
+	Pause       time.Duration // with Options.Consistent: how long units of work were held up for this save; 0 if not at all
+	Err         error         // nil: it succeeded
 }
 
 // ComponentStatus is what a Checkpointer knows of one component.
@@ -69,7 +75,8 @@ type ComponentStatus struct {
 	Saves       uint64        // successful saves
 	Skips       uint64        // successful checks that nothing had changed
 	Failures    uint64
-	Err         error // of the last attempt, nil if it succeeded
+	Pause       time.Duration // with Options.Consistent: of "~set", how long the last checkpoint held units of work up; of a component, its own share
+	Err         error         // of the last attempt, nil if it succeeded
 }
 
 // CloseError is what errors.As finds in Close's error when the last change of

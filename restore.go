@@ -34,7 +34,7 @@ func (c *Checkpointer) Restore(ctx context.Context, componentIDs ...string) (Rep
 		return Report{}, err
 	}
 	defer func() { <-c.restoring }()
-	for _, m := range members {
+	for _, m := range append(c.savers(), members...) {
 		m.noteSetUp()
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -65,6 +65,9 @@ func (c *Checkpointer) beginRestore(ctx context.Context, ids []string) ([]*membe
 	if err != nil {
 		return nil, err
 	}
+	if all, _ := c.choose(nil); c.opts.Consistent && len(members) < len(all) {
+		return nil, &Error{Op: "restore", Err: errors.New("with Options.Consistent all components are restored as one set; name none or all")}
+	}
 	if err := c.unknownOptions(); err != nil {
 		return nil, err
 	}
@@ -84,8 +87,11 @@ func (c *Checkpointer) unknownOptions() error {
 	defer c.mu.Unlock()
 	c.begun = true
 	var errs []error
-	for id := range c.opts.Components {
-		if c.byID[id] == nil {
+	for id, o := range c.opts.Components {
+		if c.byID[id] != nil && o.Removed {
+			errs = append(errs, &Error{Op: "configure", ComponentID: id, Err: errors.New("Options.Components says that it was removed, but it is registered")})
+		}
+		if c.byID[id] == nil && !o.Removed {
 			errs = append(errs, &Error{Op: "configure", ComponentID: id, Err: fmt.Errorf("Options.Components has an entry for it: %w", ErrNotRegistered)})
 		}
 	}
@@ -102,7 +108,7 @@ func (c *Checkpointer) waitFor(err error) {
 // that somebody was there with a greater epoch, so a new lease is taken.
 func (c *Checkpointer) restoreOwned(ctx context.Context, members []*member) (Report, error) {
 	if c.keeper == nil {
-		if err := quiesce(ctx, members); err != nil {
+		if err := c.quiesce(ctx, members); err != nil {
 			return Report{}, err
 		}
 		var report Report
@@ -111,7 +117,7 @@ func (c *Checkpointer) restoreOwned(ctx context.Context, members []*member) (Rep
 	}
 	var report Report
 	for round := 1; ; round++ {
-		if err := quiesce(ctx, members); err != nil {
+		if err := c.quiesce(ctx, members); err != nil {
 			return report, err
 		}
 		l, prev, err := c.keeper.take(ctx)
@@ -136,35 +142,62 @@ func (c *Checkpointer) restoreCounted(ctx context.Context, members []*member, ep
 		return err
 	}
 	report.Results, err = c.restoreAll(ctx, members, epoch)
+	report.Unregistered = c.set.unregistered()
 	return err
 }
 
 // restoreAll restores members in parallel. Its error joins those of the members.
 func (c *Checkpointer) restoreAll(ctx context.Context, members []*member, epoch uint64) ([]RestoreResult, error) {
+	start := time.Now()
 	results := make([]RestoreResult, len(members))
 	errs := make([]error, len(members))
+	stored, err := c.set.load(ctx, epoch)
+	if err != nil {
+		for i, m := range members {
+			results[i] = RestoreResult{ComponentID: m.id, Outcome: Unreachable, Err: err}
+		}
+		return results, err
+	}
+	if c.opts.Consistent {
+		return c.set.restore(ctx, stored, epoch)
+	}
+	inParallel(len(members), func(i int) {
+		m := members[i]
+		if errs[i] = m.find(ctx, epoch, stored); errs[i] != nil {
+			results[i] = RestoreResult{ComponentID: m.id, Outcome: Unreachable, Err: errs[i]}
+			return
+		}
+		results[i], errs[i] = m.restore(ctx, epoch, start)
+	})
+	return results, errors.Join(errs...)
+}
+
+// inParallel calls do for each of n.
+func inParallel(n int, do func(i int)) {
 	next := make(chan int)
 	var wg sync.WaitGroup
-	for range min(restoreParallel, len(members)) {
+	for range min(restoreParallel, n) {
 		wg.Go(func() {
 			for i := range next {
-				results[i], errs[i] = members[i].restore(ctx, epoch)
+				do(i)
 			}
 		})
 	}
-	for i := range members {
+	for i := range n {
 		next <- i
 	}
 	close(next)
 	wg.Wait()
-	return results, errors.Join(errs...)
 }
 
 // errOutclaimed: the component's fence is above our epoch.
 var errOutclaimed = errors.New("durable: a greater epoch was claimed meanwhile")
 
-// quiesce closes members for saves and waits for those under way.
-func quiesce(ctx context.Context, members []*member) error {
+// quiesce closes what saves members and waits for the saves under way.
+func (c *Checkpointer) quiesce(ctx context.Context, members []*member) error {
+	if c.opts.Consistent {
+		members = c.savers()
+	}
 	for _, m := range members {
 		if err := m.quiesce(ctx); err != nil {
 			return err

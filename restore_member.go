@@ -8,22 +8,29 @@ import (
 	"time"
 )
 
-// restore claims, loads and applies the component's state and opens it for saves.
-func (m *member) restore(ctx context.Context, epoch uint64) (RestoreResult, error) {
-	start := time.Now()
-	m.setUp = m.changeCount()
+// find claims the component and learns where its newest state is. Its error is
+// errOutclaimed.
+func (m *member) find(ctx context.Context, epoch uint64, in *storedSet) error {
+	m.setUp, m.applied = m.changeCount(), 0
 	m.keepStart()
 	snap, err := m.fetch(ctx, epoch)
 	if errors.Is(err, errOutclaimed) {
-		return RestoreResult{ComponentID: m.id, Outcome: Unreachable, Err: err}, m.fail("restore", err)
+		return m.fail("restore", err)
 	}
 	var skipped []uint64
 	if err == nil {
 		snap, skipped, err = m.stepBack(ctx, snap)
 	}
+	m.source = m.latest(foundBy(m, snap, skipped, err), in)
+	return nil
+}
+
+// restore applies the state that was found and opens the component for saves.
+func (m *member) restore(ctx context.Context, epoch uint64, start time.Time) (RestoreResult, error) {
+	snap, err := m.source.snap, m.source.err
 	res := m.judge(ctx, snap, err)
-	if skipped != nil {
-		res.Skipped = skipped
+	if m.source.skipped != nil {
+		res.Skipped = m.source.skipped
 	}
 	err = m.admit(ctx, epoch, snap, err, &res)
 	m.c.event("restore", m, res.Version, res.bytes(snap), start, res.Err)
@@ -45,7 +52,7 @@ func (m *member) keepStart() {
 	if m.tracked == nil || m.everRestored() || m.start != nil || m.tracked.fresh() {
 		return
 	}
-	if state, err := m.capture(); err == nil {
+	if state, err := m.capture(context.Background()); err == nil {
 		m.start = state
 	}
 }
@@ -153,7 +160,7 @@ func outcomeOf(err error) Outcome {
 func (m *member) skipped(ctx context.Context, snap *Snapshot) []uint64 {
 	var versions []uint64
 	if h, ok := m.c.adapter.(Historian); ok {
-		infos, _ := h.ListSnapshots(ctx, m.name) // what cannot be listed is named below
+		infos, _ := h.ListSnapshots(ctx, m.source.place.name) // what cannot be listed is named below
 		for _, i := range infos {
 			if i.Err != nil && i.Version > snap.Version {
 				versions = append(versions, i.Version)
@@ -206,8 +213,10 @@ func (m *member) beginFresh(ctx context.Context, snap *Snapshot, o Outcome) erro
 	switch {
 	case snap != nil:
 		err = m.setAside(ctx, m.c.adapter, snap)
+	case m.source.unread != nil:
+		err = m.setAside(ctx, m.c.adapter, m.source.unread)
 	case o == Lost:
-		err = m.setOlderAside(ctx)
+		err = m.source.place.setOlderAside(ctx)
 	}
 	if err != nil {
 		return m.fail("restore", fmt.Errorf("the old state could not be set aside: %w", err))

@@ -27,7 +27,11 @@ func (m *member) attemptSave() error {
 	}
 	m.settle(done, err, losses)
 	m.noticeRollback(done.version)
-	m.c.event(done.op, m, done.version, done.bytes, start, err)
+	e := Event{Op: done.op, ComponentID: m.id, Version: done.version, Bytes: done.bytes, Duration: time.Since(start), Err: err}
+	if m.set != nil {
+		e.Pause = m.set.settled(err)
+	}
+	m.c.emit(e)
 	return err
 }
 
@@ -47,14 +51,18 @@ func (m *member) saveChanged(ctx context.Context, last stored) (outcome, error) 
 			return done, err
 		}
 	}
-	state, err := m.capture()
+	state, err := m.capture(ctx)
 	if err != nil {
 		return outcome{"save", last}, faultError{err}
 	}
 	next := last
 	next.changes, next.bytes = changes, len(state.Data)
-	if !m.counts() {
+	if m.set != nil {
+		next.changes, next.digest = m.set.captured()
+	} else if !m.counts() {
 		next.digest = sha256.Sum256(state.Data)
+	}
+	if m.set != nil || !m.counts() {
 		if last.attempt != "" && next.digest == last.digest {
 			done, vanished, err := m.refresh(ctx, next)
 			if !vanished {
@@ -106,6 +114,9 @@ func (m *member) write(ctx context.Context, next stored, state *Snapshot) (outco
 		}
 		_, version := fenceOf(nil, err)
 		next.tried = max(next.tried, version)
+	}
+	if m.set != nil && errors.Is(err, ErrTooLarge) {
+		err = m.set.explainSize(err)
 	}
 	return outcome{"save", next}, err
 }
@@ -195,7 +206,10 @@ func (m *member) retrySoon() {
 
 // capture encodes the state; the result says what it is and lacks what makes it
 // a save. A panic in the component fails this component only.
-func (m *member) capture() (state *Snapshot, err error) {
+func (m *member) capture(ctx context.Context) (state *Snapshot, err error) {
+	if m.set != nil {
+		return m.set.capture(ctx)
+	}
 	defer recovered(m, "SnapshotState", &err)
 	data, err := m.comp.SnapshotState()
 	if err != nil {

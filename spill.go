@@ -11,7 +11,7 @@ import (
 // that the store would have got next. The next Restore offers it to the store.
 func (m *member) spill(ctx context.Context) error {
 	start := time.Now()
-	s, err := m.capture()
+	s, err := m.capture(ctx)
 	if err != nil {
 		s = &Snapshot{}
 	} else {

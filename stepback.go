@@ -12,7 +12,7 @@ func (c *Checkpointer) canStepBack(ctx context.Context, members []*member, gener
 	if !ok || c.opts.CrashPolicy != StepBackOnCrashes {
 		return false, nil
 	}
-	for _, m := range members {
+	for _, m := range append([]*member{c.set.m}, members...) {
 		versions, err := m.sound(ctx, h)
 		if err != nil {
 			return false, err

@@ -10,12 +10,19 @@ import (
 // The methods below are what a Checkpointer knows of a StatefulComponent beyond
 // Component. They are promoted to whatever embeds it.
 
+// counted is a state that counts its changes.
+type counted interface {
+	changeCount() uint64
+	fresh() bool // it is the state of a program that has done nothing yet
+}
+
 // tracked is a component that counts its changes.
 type tracked interface {
+	counted
 	attach(comp Component, h host) error
-	changeCount() uint64
+	embedded() bool
 	encodes(data []byte) bool
-	fresh() bool
+	freeze() func() ([]byte, error)
 	reset()
 	restoring(codec string, restore func() error) (changes uint64, err error)
 	stateCodec() string
@@ -61,6 +68,9 @@ func hooked(v any) bool {
 }
 
 func (c *StatefulComponent[T]) changeCount() uint64 { return c.changes.Load() }
+
+// embedded reports that what was registered is not the StatefulComponent itself.
+func (c *StatefulComponent[T]) embedded() bool { return c.owner() != nil }
 
 // fresh reports whether the state is still the initialised zero T.
 func (c *StatefulComponent[T]) fresh() bool {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -93,6 +95,21 @@ func (a *riskAggregator) Process(t *transaction) bool {
 		open.Users[t.User] = r
 	})
 	return true
+}
+
+// Sum returns a checksum of how many transactions each user has in each window,
+// which does not depend on their order.
+func (a *riskAggregator) Sum() string {
+	h := sha256.New()
+	a.View(func(w *windows) {
+		fmt.Fprintln(h, w.Accepted, w.Late, w.Closed)
+		for _, open := range w.Open {
+			for _, user := range slices.Sorted(maps.Keys(open.Users)) {
+				fmt.Fprintln(h, open.Start, user, open.Users[user].Count)
+			}
+		}
+	})
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // Audit implements stateful.

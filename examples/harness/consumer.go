@@ -21,20 +21,36 @@ type kafkaConsumer struct {
 	seed uint64
 }
 
-// Read hands transactions on, one partition after the other, until ctx ends or
-// there were most (if that is not 0), and returns their number.
-func (k *kafkaConsumer) Read(ctx context.Context, rate int, most int64, handOn func(*transaction)) (n int64) {
+// Read hands transactions on, of the partition that is the furthest behind first,
+// until ctx ends or as many were read as f says, and returns their number.
+func (k *kafkaConsumer) Read(ctx context.Context, f flags, handOn func(*transaction)) (n int64) {
 	var next [partitions]int64
 	k.View(func(o *offsets) { next = o.Next })
-	for begin := time.Now(); ctx.Err() == nil && (most == 0 || n < most); n++ {
-		partition := int(n % partitions)
+	partition := 0
+	for begin := time.Now(); ctx.Err() == nil && (f.max == 0 || n < f.max); n++ {
+		partition = behind(&next, partition)
+		if f.until > 0 && next[partition] >= f.until {
+			break
+		}
 		handOn(generate(k.seed, partition, next[partition]))
 		next[partition]++
-		if rate > 0 {
-			pause(ctx, time.Until(begin.Add(time.Duration(n+1)*time.Second/time.Duration(rate))))
+		if f.rate > 0 {
+			pause(ctx, time.Until(begin.Add(time.Duration(n+1)*time.Second/time.Duration(f.rate))))
 		}
 	}
 	return n
+}
+
+// behind returns the partition that is the furthest behind, the first one after
+// last if there are several.
+func behind(next *[partitions]int64, last int) int {
+	best := (last + 1) % partitions
+	for i := range partitions {
+		if p := (last + 1 + i) % partitions; next[p] < next[best] {
+			best = p
+		}
+	}
+	return best
 }
 
 // pause waits for d, or until ctx ends. What is too short to wait for adds up.

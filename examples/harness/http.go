@@ -98,7 +98,10 @@ func invariants(w http.ResponseWriter, p *pipeline, cp *durable.Checkpointer) {
 	totals, err := p.audit()
 	for _, s := range cp.Status() {
 		id := s.ComponentID
-		r, _ := p.report.Component(id)
+		r, ok := p.report.Component(id)
+		if !ok {
+			continue // "~set", which is all of them
+		}
 		a.Components[id] = componentAnswer{r.Outcome, r.Version, s.Version, p.first[id], totals[id]}
 	}
 	w.Header().Set("Content-Type", "application/json")

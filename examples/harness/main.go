@@ -4,9 +4,9 @@
 //
 // The transactions are simulated: the log that kafka_consumer reads has 64
 // partitions and is generated from a seed, so that what was read before a crash
-// can be read again. Each component is restored by itself. After a crash some
-// are a little ahead of others, so transactions are processed at least once and
-// totals of different components may differ.
+// can be read again. A transaction is one unit of work: all components and the
+// offset behind it are saved in one consistent cut, so that after a crash their
+// totals agree and every transaction is counted once.
 package main
 
 import (
@@ -34,6 +34,7 @@ type flags struct {
 	probes string
 	rate   int
 	max    int64
+	until  int64
 	seed   uint64
 }
 
@@ -44,6 +45,7 @@ func main() {
 	flag.StringVar(&f.probes, "probes", "", "second `address` such as :8081, for /healthz, /readyz and /status alone, which others may reach; default none")
 	flag.IntVar(&f.rate, "rate", 1000, "transactions per second; 0 is as fast as possible")
 	flag.Int64Var(&f.max, "max", 0, "stop after this many transactions; 0 is never")
+	flag.Int64Var(&f.until, "until", 0, "stop when every partition is read up to this `offset`; 0 is never")
 	flag.Uint64Var(&f.seed, "seed", 1, "chooses the simulated transactions")
 	flag.Parse()
 
@@ -87,6 +89,7 @@ func run(ctx context.Context, f flags, log *slog.Logger) (err error) {
 	}
 
 	p := newPipeline(f, log)
+	p.consistent = cfg.Options.Consistent
 	p.setup()
 	defer p.cleanup() // last: it empties what Close saves
 	servers := serve(ctx, l, open, p, cp)

@@ -43,6 +43,9 @@ type pipeline struct {
 	api      *fraudAPI
 	steps    []component // in the order of processing
 
+	unit       func(fn func()) // runs one unit of work
+	consistent bool            // all components are restored as one
+
 	mu     sync.Mutex
 	report *durable.Report
 	first  map[string]int64 // totals as they were restored
@@ -54,6 +57,7 @@ func newPipeline(f flags, log *slog.Logger) *pipeline {
 		log:      log,
 		consumer: &kafkaConsumer{named: "kafka_consumer", seed: f.seed},
 		first:    map[string]int64{},
+		unit:     func(fn func()) { fn() },
 	}
 	rules := &ruleEngine{named: "rule_engine"}
 	p.api = &fraudAPI{named: "fraud_api", rules: rules}
@@ -98,6 +102,7 @@ func (p *pipeline) stateful() (list []stateful) {
 }
 
 func (p *pipeline) register(cp *durable.Checkpointer) error {
+	p.unit = cp.Do
 	for _, c := range p.stateful() {
 		if err := cp.Register(c.Name(), c); err != nil {
 			return err
@@ -109,6 +114,9 @@ func (p *pipeline) register(cp *durable.Checkpointer) error {
 // restored notes what was restored and refuses to go on with wrong state.
 func (p *pipeline) restored(report durable.Report) error {
 	totals, err := p.audit()
+	if err == nil && p.consistent {
+		err = agree(totals)
+	}
 	if err != nil {
 		return fmt.Errorf("restored state is wrong: %w", err)
 	}
@@ -125,6 +133,9 @@ func (p *pipeline) audit() (totals map[string]int64, err error) {
 	for _, c := range p.stateful() {
 		total, wrong := c.Audit()
 		totals[c.Name()] = total
+		if v, ok := c.(*validator); ok {
+			v.View(func(s *validations) { totals["accepted"] = s.Accepted })
+		}
 		if wrong != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w", c.Name(), wrong))
 		}
@@ -132,12 +143,30 @@ func (p *pipeline) audit() (totals map[string]int64, err error) {
 	return totals, err
 }
 
+// agree says which components disagree. It is for moments at which no transaction
+// is under way.
+func agree(totals map[string]int64) error {
+	for _, pair := range [][2]string{
+		{"kafka_consumer", "validator"}, // every transaction behind the offsets was seen
+		{"accepted", "fraud_scorer"},    // and what was accepted is everywhere
+		{"accepted", "risk_aggregator"},
+		{"accepted", "transaction_store"},
+		{"accepted", "metrics"},
+	} {
+		if a, b := totals[pair[0]], totals[pair[1]]; a != b {
+			return fmt.Errorf("%s has %d transactions and %s has %d", pair[0], a, pair[1], b)
+		}
+	}
+	return nil
+}
+
 // close takes the final checkpoint.
 func (p *pipeline) close(cp *durable.Checkpointer) error {
 	totals, _ := p.audit()
+	windows := p.windows()
 	err := cp.Close()
 	if err == nil {
-		p.log.Info("closed", "totals", totals)
+		p.log.Info("closed", "totals", totals, "windows", windows)
 	}
 	return err
 }
@@ -162,7 +191,7 @@ func (p *pipeline) process(ctx context.Context) {
 			}
 		})
 	}
-	n := p.consumer.Read(ctx, p.f.rate, p.f.max, func(t *transaction) { queues[t.Partition%workers] <- t })
+	n := p.consumer.Read(ctx, p.f, func(t *transaction) { queues[t.Partition%workers] <- t })
 	p.log.Info("input stopped, draining", "read", n, "cause", context.Cause(ctx))
 	for _, queue := range queues {
 		close(queue)
@@ -170,11 +199,24 @@ func (p *pipeline) process(ctx context.Context) {
 	wg.Wait()
 }
 
+// handle is one unit of work: no checkpoint has a part of what a transaction did.
 func (p *pipeline) handle(t *transaction) {
+	p.unit(func() {
+		for _, c := range p.steps {
+			if !c.Process(t) {
+				break
+			}
+		}
+		p.consumer.Done(t) // last: without consistent a transaction that a crash interrupts is read again
+	})
+}
+
+// windows names the counts of all windows.
+func (p *pipeline) windows() (sum string) {
 	for _, c := range p.steps {
-		if !c.Process(t) {
-			break
+		if a, ok := c.(*riskAggregator); ok {
+			sum = a.Sum()
 		}
 	}
-	p.consumer.Done(t) // last: a transaction that a crash interrupts is read again
+	return sum
 }

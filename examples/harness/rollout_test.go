@@ -28,6 +28,7 @@ func TestHarness_a_rollout_in_every_way_keeps_the_invariants(t *testing.T) {
   durability: fsync
   snapshot_interval: 100ms
   system: fraud-detection
+  consistent: true
   holder: ${POD_NAME}
   lease_ttl: 1s
 `), 0o600))

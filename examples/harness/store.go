@@ -63,7 +63,12 @@ func (s *transactionStore) Audit() (total int64, err error) {
 			err = fmt.Errorf("%d transactions in the ring after %d", len(l.Ring), l.Next)
 			return
 		}
+		ids := make(map[string]bool, len(l.Ring))
 		for i := range l.Ring {
+			if id := l.Ring[i].ID; ids[id] {
+				err = fmt.Errorf("transaction %s is in the ring twice", id)
+			}
+			ids[l.Ring[i].ID] = true
 			want := l.Next - int64(len(l.Ring)) + int64(i)
 			if r := l.Ring[(l.Head+i)%len(l.Ring)]; r.Seq != want {
 				err = fmt.Errorf("sequence number %d where %d belongs", r.Seq, want)

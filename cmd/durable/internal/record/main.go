@@ -157,7 +157,7 @@ func (r *recorder) say(text string) { fmt.Fprintf(&r.text, "%s\n\n", text) }
 
 // shell records commands, and what a terminal shows of them.
 func (r *recorder) shell(lines ...string) {
-	r.text.WriteString("```console\n")
+	r.text.WriteString("```console from=cmd/durable/internal/record/main.go\n")
 	for _, line := range lines {
 		cmd := exec.Command("sh", "-c", line)
 		cmd.Dir, cmd.Env = r.dir, r.env()

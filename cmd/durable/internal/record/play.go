@@ -44,7 +44,7 @@ func (r *recorder) goBack() error {
 	r.shell("durable rollback -c redis.yaml metrics "+oldest, "durable rollback -c redis.yaml metrics "+oldest+" --yes")
 	r.stopHarness(false)
 	r.say("The harness was told at its next save, and stopped. Its last words:")
-	r.text.WriteString("```\n" + lastLine(r.log.String()) + "\n```\n\n")
+	r.text.WriteString("```text\n" + lastLine(r.log.String()) + "\n```\n\n")
 	r.say("Started again, it restores the chosen content and goes on from there:")
 	if err := r.startHarness(); err != nil {
 		return err

@@ -51,7 +51,6 @@ const (
 func (g *gen) verdict() verdict     { return verdict(g.at & 3) }
 func (g *gen) setVerdict(v verdict) { g.at = g.at&^3 | uint32(v) }
 func (g *gen) place() place         { return placeAt(g.file, int64(g.at>>2), int64(g.size)) }
-func (g *gen) lies(p place) bool    { return g.place() == p }
 func (g *gen) same(o *gen) bool     { return g.file == o.file && g.at>>2 == o.at>>2 }
 func newGen(p place, e *entry) (g gen) {
 	g = gen{file: p.file, epoch: e.epoch, version: e.version}

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +21,23 @@ import (
 )
 
 var ctx = context.Background()
+
+// asProgram makes the test binary the program, for what only a process shows.
+const asProgram = "DURABLE_TEST_AS_PROGRAM=1"
+
+func TestMain(m *testing.M) {
+	if slices.Contains(os.Environ(), asProgram) {
+		os.Exit(cli.Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// process returns a process of the program that was not started.
+func process(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asProgram)
+	return cmd
+}
 
 // result is what a run of the program left.
 type result struct {

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -94,7 +95,7 @@ func filePlace(t *testing.T) *place {
 
 func redisPlace(t *testing.T) *place {
 	url := redistest.Shared(t).URL()
-	prefix := "cli:" + strings.ReplaceAll(t.Name(), "/", ":") + ":"
+	prefix := "cli:" + rand.Text() + ":"
 	p := &place{url: url, prefix: prefix}
 	p.config = yaml(t, fmt.Sprintf("adapter: redis\n  redis_url: %s\n  ttl: 0\n  key_prefix: %q", url, prefix))
 	return p

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -124,13 +123,4 @@ func TestStoresOfAnotherVersion(t *testing.T) {
 	require.NoError(t, sharedClient(t).HSet(ctx, "{"+q.prefix+"app/c}:f", "format", "2").Err())
 	fails(t, 3, "not sound", "verify", "-c", q.config)
 	fails(t, 3, "newer", "show", "app/c", "-c", q.config)
-}
-
-// binary builds the program, for what only a process shows.
-func binary(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "durable")
-	out, err := exec.Command("go", "build", "-o", path, "github.com/durablestate/durable/cmd/durable").CombinedOutput()
-	require.NoError(t, err, string(out))
-	return path
 }

@@ -25,7 +25,7 @@ type owner struct {
 
 func (p *place) start(t *testing.T) *owner {
 	o := &owner{}
-	o.cp = durable.New(p.open(t), &durable.Options{System: "app", Holder: "pod-0", Interval: time.Hour, OnEvent: func(e durable.Event) {
+	o.cp = durable.New(p.open(t), &durable.Options{System: "app", Holder: "pod-0", Interval: time.Hour, LeaseTTL: 3 * time.Second, OnEvent: func(e durable.Event) {
 		if e.Op == "fence" {
 			o.mu.Lock()
 			o.fences++
@@ -125,6 +125,24 @@ func TestLeaseIsShownAndReleased(t *testing.T) {
 		require.Regexp(t, `(?m)^app +released +pod-9`, ok(t, "lease", "release", "app", "-c", p.config, "--yes"))
 		_, err = p.open(t).AcquireLease(ctx, "app", "pod-10", time.Hour)
 		require.NoError(t, err)
+	})
+}
+
+func TestALiveHolderIsToldThatItsLeaseWasReleased(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *place) {
+		t.Parallel()
+		o := p.start(t)
+		o.commit(t, 5)
+		require.Contains(t, ok(t, "lease", "release", "app", "-c", p.config, "--yes"), "released")
+		told := func() bool {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			return o.fences > 0
+		}
+		require.Eventually(t, told, 10*time.Second, 10*time.Millisecond, "by its next renewal")
+		require.ErrorIs(t, o.Commit(ctx, func(s *tally) { s.N = 6 }), durable.ErrFenced)
+		next := p.start(t)
+		require.Equal(t, 5, next.value())
 	})
 }
 

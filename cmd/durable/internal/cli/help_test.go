@@ -3,10 +3,13 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +22,23 @@ import (
 )
 
 var ctx = context.Background()
+
+// asProgram makes the test binary the program, for what only a process shows.
+const asProgram = "DURABLE_TEST_AS_PROGRAM=1"
+
+func TestMain(m *testing.M) {
+	if slices.Contains(os.Environ(), asProgram) {
+		os.Exit(cli.Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// process returns a process of the program that was not started.
+func process(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asProgram)
+	return cmd
+}
 
 // result is what a run of the program left.
 type result struct {
@@ -75,7 +95,7 @@ func filePlace(t *testing.T) *place {
 
 func redisPlace(t *testing.T) *place {
 	url := redistest.Shared(t).URL()
-	prefix := "cli:" + strings.ReplaceAll(t.Name(), "/", ":") + ":"
+	prefix := "cli:" + rand.Text() + ":"
 	p := &place{url: url, prefix: prefix}
 	p.config = yaml(t, fmt.Sprintf("adapter: redis\n  redis_url: %s\n  ttl: 0\n  key_prefix: %q", url, prefix))
 	return p

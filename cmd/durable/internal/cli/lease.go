@@ -139,7 +139,7 @@ it should not run on, stop it first.`,
 				a.term.Note("the lease of %q is released already", name)
 				return nil
 			}
-			if err := a.term.Confirm(fmt.Sprintf("System %q: %s.\nEnd this lease?", name, ui.Plain(w.String())), yes); err != nil {
+			if err := a.term.Confirm(ctx, fmt.Sprintf("System %q: %s.\nEnd this lease?", name, ui.Plain(w.String())), yes); err != nil {
 				return err
 			}
 			if err := o.ReleaseLease(ctx, w.Lease); err != nil {

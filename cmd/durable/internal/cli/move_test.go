@@ -52,7 +52,7 @@ func fence(t *testing.T, a adapter, id string) [2]uint64 {
 }
 
 func TestCopyFromFileToRedisAndBack(t *testing.T) {
-	n := 150
+	n := 60
 	if os.Getenv("DURABLE_LARGE") == "1" {
 		n = 10_000
 	}
@@ -211,7 +211,7 @@ func TestPlainValuesGetAVersionOnTheirWay(t *testing.T) {
 
 func TestEveryCutAndEveryFlippedByteOfAnArchiveIsRefused(t *testing.T) {
 	p := filePlace(t)
-	fill(t, p.open(t), 7, 2, "app/a", "app/b")
+	fill(t, p.open(t), 7, 1, "app/a", "app/b")
 	file := filepath.Join(t.TempDir(), "backup")
 	ok(t, "export", file, "-c", p.config)
 	whole, err := os.ReadFile(file)

@@ -44,7 +44,7 @@ restores, or starts again, it finds the chosen content.`,
 				return err
 			}
 			question := fmt.Sprintf("%s\nRoll %q back to version %d?", a.situation(ctx, o, id), id, version)
-			if err := a.term.Confirm(question, yes); err != nil {
+			if err := a.term.Confirm(ctx, question, yes); err != nil {
 				return err
 			}
 			r, err := transfer.RollBack(ctx, o.Store, id, version)
@@ -121,7 +121,7 @@ restores it starts fresh. There is no way back: export first.`,
 				return err
 			}
 			question := fmt.Sprintf("%s\nDelete %q with all its generations?", a.situation(ctx, o, id), id)
-			if err := a.term.Confirm(question, yes); err != nil {
+			if err := a.term.Confirm(ctx, question, yes); err != nil {
 				return err
 			}
 			if err := o.DeleteState(ctx, id); err != nil {

@@ -5,6 +5,7 @@ package ui
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,9 +64,9 @@ func (t *Terminal) Height() int {
 // ErrDeclined is the answer of Confirm when nobody agreed.
 var ErrDeclined = errors.New("not confirmed, nothing was changed")
 
-// Confirm asks question and returns nil for a yes. Where nobody can be asked the
+// Confirm asks question and returns nil for a yes; a ctx that ends is a no. Where nobody can be asked the
 // error says how to agree beforehand.
-func (t *Terminal) Confirm(question string, agreed bool) error {
+func (t *Terminal) Confirm(ctx context.Context, question string, agreed bool) error {
 	if agreed {
 		return nil
 	}
@@ -73,12 +74,17 @@ func (t *Terminal) Confirm(question string, agreed bool) error {
 		return fmt.Errorf("%w: there is no terminal to ask on; give --yes to agree", ErrDeclined)
 	}
 	fmt.Fprintf(t.Err, "%s [y/N] ", question)
-	line, err := bufio.NewReader(t.In).ReadString('\n')
-	answer := strings.ToLower(strings.TrimSpace(line))
-	if answer == "y" || answer == "yes" {
-		return nil
-	}
-	if err != nil {
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(t.In).ReadString('\n')
+		answer <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case a := <-answer:
+		if a == "y" || a == "yes" {
+			return nil
+		}
+	case <-ctx.Done(): // Ctrl-C; the goroutine ends with the process
 		fmt.Fprintln(t.Err)
 	}
 	return ErrDeclined

@@ -62,6 +62,6 @@ func TestProgressWritesALineNowAndThen(t *testing.T) {
 
 func TestNobodyAgreesWithoutATerminal(t *testing.T) {
 	term := &ui.Terminal{In: strings.NewReader("y\n"), Err: &bytes.Buffer{}}
-	require.ErrorIs(t, term.Confirm("sure?", false), ui.ErrDeclined)
-	require.NoError(t, term.Confirm("sure?", true))
+	require.ErrorIs(t, term.Confirm(t.Context(), "sure?", false), ui.ErrDeclined)
+	require.NoError(t, term.Confirm(t.Context(), "sure?", true))
 }

@@ -27,6 +27,7 @@ func (m *member) find(ctx context.Context, epoch uint64, in *storedSet) error {
 
 // restore applies the state that was found and opens the component for saves.
 func (m *member) restore(ctx context.Context, epoch uint64, start time.Time) (RestoreResult, error) {
+	defer func() { m.source = found{} }() // it holds the stored bytes
 	snap, err := m.source.snap, m.source.err
 	res := m.judge(ctx, snap, err)
 	if m.source.skipped != nil {

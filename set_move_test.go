@@ -52,6 +52,9 @@ func TestMovingBetweenSingleStatesAndASetLosesNothing(t *testing.T) {
 
 func TestMovingWithoutOwnershipLosesNothing(t *testing.T) {
 	a := durable.NewMemoryAdapter(nil)
+	for range 3 { // the fence of left is above the others
+		require.NoError(t, a.DeleteState(t.Context(), "left"))
+	}
 	moveAbout(t, func() durable.StateAdapter { return fourMethods{a} }, -1, 60)
 }
 

@@ -65,9 +65,9 @@ func (t *topology) begin(failed time.Time) (ended chan struct{}, fresh bool) {
 	default:
 		return t.ended, false
 	}
-	t.began, t.ended = time.Now(), make(chan struct{})
-	limit, ended := t.wait, t.ended
-	t.wg.Go(func() { t.ask(limit, ended) })
+	done, limit := make(chan struct{}), t.wait
+	t.began, t.ended = time.Now(), done
+	t.wg.Go(func() { t.ask(limit, done) })
 	return t.ended, true
 }
 

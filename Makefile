@@ -1,6 +1,7 @@
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 20s
 TESTFLAGS   ?=
+BENCHFLAGS  ?=
 REPORT      := go run ./internal/cmd/testreport
 MODULES     := $(patsubst %go.mod,%...,$(wildcard ./go.mod ./*/go.mod ./*/*/go.mod))
 PORTABLE    := $(filter-out ./bench/...,$(MODULES))
@@ -33,9 +34,12 @@ fuzz:
 	@set -e; for pkg in $$(go list ./...); do for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; done; done
 
+# This library side by side with code written by hand and with its peers: needs
+# redis-server, a quiet machine and half an hour. docs/performance.md is from
+#   make bench BENCHFLAGS="-markdown docs/performance.md -svg docs/performance"
+# The Go benchmarks beside the code: go test -run '^$$' -bench . -benchmem ./...
 bench:
-	go test -run '^$$' -bench . -benchmem ./...
-	@if [ -d bench ]; then cd bench && go test -run '^$$' -bench . -benchmem ./...; fi
+	go run ./bench $(BENCHFLAGS)
 
 # Kills, simulated crashes and power cuts of real file systems (Linux, root),
 # then one table. KILLS, STATES and CUTS set how many; DURABLE_CRASH_SEED repeats

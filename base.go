@@ -20,7 +20,8 @@ import (
 type base struct {
 	name     string // "redis", "file", "memory"
 	store    store.Store
-	maxBytes int64 // 0: no limit
+	maxBytes int64         // 0: no limit
+	ttl      time.Duration // of a state that is not refreshed; 0: no expiry
 	closed   atomic.Bool
 	seen     atomic.Uint64 // greatest epoch seen in any answer or request
 }

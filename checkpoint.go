@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/durablestate/durable/internal/barrier"
@@ -29,19 +30,20 @@ import (
 // that a callback of a component, or an adapter that ignores its context, keeps
 // from returning.
 type Checkpointer struct {
-	adapter StateAdapter
-	owner   Owner // nil: no ownership
-	opts    Options
-	invalid error // what is wrong with the options
-	log     *slog.Logger
-	keeper  *keeper // nil: no ownership
-	starts  *starts // counts those that ended badly
-	set     *set    // all components, with Options.Consistent
-	units   *barrier.Barrier
-	due     *schedule     // when which component is checkpointed
-	outage  outage        // of the store
-	faults  outage        // of components that cannot give their state
-	slots   chan struct{} // bounds how many components are captured and saved at a time
+	adapter   StateAdapter
+	owner     Owner     // nil: no ownership
+	custodian custodian // nil: the adapter cannot tell
+	opts      Options
+	invalid   error // what is wrong with the options
+	log       *slog.Logger
+	keeper    *keeper // nil: no ownership
+	starts    *starts // counts those that ended badly
+	set       *set    // all components, with Options.Consistent
+	units     *barrier.Barrier
+	due       *schedule     // when which component is checkpointed
+	outage    outage        // of the store
+	faults    outage        // of components that cannot give their state
+	slots     chan struct{} // bounds how many components are captured and saved at a time
 
 	life    context.Context // ends when Close has waited long enough
 	end     context.CancelFunc
@@ -50,6 +52,8 @@ type Checkpointer struct {
 	closed  func() error // closes once
 
 	restoring chan struct{} // held by the Restore that is under way
+
+	registered atomic.Int64 // components
 
 	mu       sync.Mutex
 	members  []*member
@@ -87,14 +91,15 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	}
 	c.outage = outage{log: o.Logger, down: "state cannot be saved or read", up: "all state can be saved and read again"}
 	c.faults = outage{log: o.Logger, down: "a component cannot be saved, because it does not give its state", up: "every component can be saved again"}
-	c.starts = &starts{c: c}
+	c.starts = newStarts(c)
+	c.custodian = find[custodian](a)
 	c.units = barrier.New()
 	c.set = newSet(c)
 	c.life, c.end = context.WithCancel(context.Background())
 	c.closing, c.shut = context.WithCancel(c.life)
 	c.closed = sync.OnceValue(c.close)
 	if o.LeaseTTL > 0 {
-		c.owner = findOwner(a)
+		c.owner = find[Owner](a)
 	}
 	if c.owner != nil {
 		c.keeper = newKeeper(c)
@@ -102,14 +107,14 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	return c
 }
 
-// findOwner looks for the Owner capability through wrappers.
-func findOwner(a StateAdapter) Owner {
+// find looks for a capability through wrappers; nil if it is not there.
+func find[T any](a StateAdapter) (capability T) {
 	for ; a != nil; a = unwrap(a) {
-		if o, ok := a.(Owner); ok {
-			return o
+		if c, ok := a.(T); ok {
+			return c
 		}
 	}
-	return nil
+	return capability
 }
 
 // unwrap returns what a wraps, nil if it is no wrapper.
@@ -182,6 +187,7 @@ func (c *Checkpointer) register(id string, comp Component) error {
 		return err
 	}
 	c.members = append(c.members, m)
+	c.registered.Add(1)
 	if c.opts.Consistent {
 		c.set.add(m)
 	}
@@ -277,9 +283,13 @@ func (c *Checkpointer) Checkpoint(ctx context.Context, componentIDs ...string) e
 		return err
 	}
 	var flights []*flight
+	now := time.Now()
 	for i, m := range members {
-		if i == 0 || m.part == nil {
-			flights = append(flights, m.saver().request())
+		if i > 0 && m.part != nil {
+			break // one cut covers all
+		}
+		if s := m.saver(); !s.look(now) {
+			flights = append(flights, s.request())
 		}
 	}
 	var errs []error

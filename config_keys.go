@@ -31,8 +31,8 @@ func (c *Config) readAdapter(s *config.Section) {
 	}
 	set.directory = s.Text("directory")
 	set.spill = s.Text("spill_directory")
-	set.file.Keep = int(s.Int("keep", math.MaxInt32))
-	set.file.MaxStateBytes = s.Int("max_state_bytes", math.MaxInt64)
+	set.file.Keep = int(s.Int("keep", 1, math.MaxInt32))
+	set.file.MaxStateBytes = s.Int("max_state_bytes", 1, math.MaxInt64)
 	if set.adapter == "file" {
 		if s.Missing("directory") {
 			s.Refuse("directory", "is missing; adapter file needs one")
@@ -128,7 +128,8 @@ func (c *Config) readOptions(s *config.Section) {
 	if off {
 		o.LeaseTTL = -1
 	}
-	o.MaxCrashRestarts = int(s.Int("max_crash_restarts", math.MaxInt32))
+	o.MaxCrashRestarts = int(s.Int("max_crash_restarts", 0, math.MaxInt32))
+	o.CrashPolicy = CrashPolicy(s.Choice("crash_policy", string(FailOnCrashes), string(StepBackOnCrashes)))
 	o.Consistent = s.Bool("consistent")
 	pause, never := s.DurationOr("pause_limit", time.Millisecond, "off")
 	o.PauseLimit = pause

@@ -55,8 +55,9 @@ type FileOptions struct {
 //
 // All files are private to the user. Saves that wait at the same time share one
 // file, one sync of its content and one of the directory. Files are immutable:
-// a save adds one, and what is superseded is deleted later, never while a save
-// waits, and never while another process has the directory open for writing.
+// a save adds one, and what is superseded is deleted later, beside other saves,
+// but never while another process has the directory open for writing. Files most
+// of which is superseded, and many small ones, are compacted in the same way.
 // A generation that does not verify does not count towards Keep. State does not
 // expire.
 //

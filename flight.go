@@ -2,6 +2,7 @@ package durable
 
 import (
 	"context"
+	"time"
 )
 
 // flight is one save that any number of callers wait for.
@@ -78,13 +79,26 @@ func (m *member) enqueue() *flight {
 
 // tick is a scheduled checkpoint. One that comes while a save is under way is
 // left out.
-func (m *member) tick() {
+func (m *member) tick(now time.Time) {
 	m.mu.Lock()
 	idle := m.gate == nil && !m.busy
 	m.mu.Unlock()
-	if idle {
+	if idle && !m.look(now) {
 		m.request()
 	}
+}
+
+// look reports that there is nothing to do, because every change made so far is
+// stored and the stored copy need not be refreshed yet.
+func (m *member) look(now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.busy || m.gate != nil || !m.current(now) {
+		return false
+	}
+	m.status.Skips++
+	m.good = now
+	return true
 }
 
 // work lands flights until none waits.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +22,9 @@ type keeper struct {
 	lease *Lease // nil: none is held
 	gone  error  // why it was lost
 	runs  bool
+
+	made time.Time
+	last atomic.Int64 // how long after made it was last extended; negative after a failure
 }
 
 func newKeeper(c *Checkpointer) *keeper {
@@ -28,7 +32,7 @@ func newKeeper(c *Checkpointer) *keeper {
 	if c.opts.Replica != "" {
 		name += "/" + c.opts.Replica
 	}
-	return &keeper{c: c, owner: c.owner, name: name, poke: make(chan struct{}, 1)}
+	return &keeper{c: c, owner: c.owner, name: name, poke: make(chan struct{}, 1), made: time.Now()}
 }
 
 // take returns the lease, and the record before it when it was just acquired.
@@ -96,6 +100,7 @@ func (k *keeper) acquire(ctx context.Context) (l, prev *Lease, err error) {
 func (k *keeper) hold(l *Lease) {
 	k.mu.Lock()
 	k.lease, k.gone = l, nil
+	k.last.Store(int64(time.Since(k.made)))
 	if !k.runs {
 		k.runs = k.c.spawn(k.run)
 	}
@@ -161,6 +166,10 @@ func (k *keeper) renew(ctx context.Context) {
 	defer cancel()
 	l, start := *held, time.Now()
 	err := k.owner.RenewLease(ctx, &l)
+	k.last.Store(-1)
+	if err == nil {
+		k.last.Store(int64(start.Sub(k.made)))
+	}
 	if ctx.Err() == nil || err == nil {
 		k.c.event("lease", nil, l.Epoch, 0, start, err)
 	}
@@ -190,6 +199,12 @@ func (c *Checkpointer) superseded(epoch uint64, err error) {
 		m.mu.Unlock()
 	}
 	c.event("fence", nil, 0, 0, time.Now(), err)
+}
+
+// renewed reports that the lease was extended lately, and not in vain since.
+func (k *keeper) renewed(now time.Time) bool {
+	last := time.Duration(k.last.Load())
+	return last >= 0 && now.Sub(k.made)-last < k.c.opts.LeaseTTL
 }
 
 // release ends the lease in an orderly way.

@@ -36,6 +36,8 @@ type member struct {
 	asked     bool      // a Restore was asked for
 	atRestore uint64    // change count at that moment; fixed once one succeeded
 	good      time.Time // when the stored copy was last known to be current
+	seen      time.Time // when it was last seen in the store
+	losses    uint64    // of the store, as known then
 	backoff   time.Duration
 
 	// Only the Restore that is under way uses these.

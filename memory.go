@@ -32,6 +32,7 @@ func NewMemoryAdapter(opts *MemoryOptions) *MemoryAdapter {
 	return &MemoryAdapter{base{
 		name:  "memory",
 		store: memstore.New(max(cmp.Or(o.Keep, 3), 1), max(o.TTL, 0)),
+		ttl:   max(o.TTL, 0),
 	}}
 }
 

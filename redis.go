@@ -32,7 +32,7 @@ import (
 // "fsync" before Redis 7.2 +config|get:
 //
 //	on >password resetchannels -@all +ping +select +role +eval +evalsha +get +getrange +strlen
-//	  +exists +set +rename +del +pexpireat +persist +pttl +hset +hmget +time +scan +wait +waitaof
+//	  +exists +set +rename +del +pexpireat +persist +pttl +hmget +time +scan +wait +waitaof
 //	  ~autocoder:state:* ~{autocoder:state:*
 type RedisAdapter struct {
 	base
@@ -121,11 +121,17 @@ func (a *RedisAdapter) Audit(ctx context.Context) ([]Finding, error) {
 	return list, nil
 }
 
+// losses implements custodian.
+func (a *RedisAdapter) losses() uint64 { return a.redis.Losses() }
+
+// rollback implements custodian.
+func (a *RedisAdapter) rollback(componentID string) string { return a.redis.Rollback(componentID) }
+
 func newRedisAdapter(s *redisstore.Store, err error) (*RedisAdapter, error) {
 	if err != nil {
 		return nil, &Error{Op: "open", Adapter: "redis", Err: err}
 	}
-	return &RedisAdapter{base{name: "redis", store: s, maxBytes: s.MaxBytes()}, s}, nil
+	return &RedisAdapter{base{name: "redis", store: s, maxBytes: s.MaxBytes(), ttl: s.TTL()}, s}, nil
 }
 
 func (o *RedisOptions) store() redisstore.Options {

@@ -38,3 +38,35 @@ func TestOpenRedisAdapterRefusesALevelThatTheServerCannotGive(t *testing.T) {
 	require.NoError(t, err, "it need not be up")
 	require.NoError(t, a.Close())
 }
+
+// A server that restarts without its data, or a failover, takes acknowledged
+// saves back: whoever watches the events learns of it, once for each loss.
+func TestAServerThatWentBackIsAnEventAndHealed(t *testing.T) {
+	srv := redistest.Start(t)
+	var j journal
+	h := start(t, openRedis(t, srv.URL(), nil), j.options())
+	defer h.Close()
+	save := func() {
+		h.words.add("hello")
+		require.NoError(t, h.words.CheckpointState(t.Context()))
+	}
+	save()
+	save()
+	require.Zero(t, j.count("rollback"))
+
+	srv.Client(t).FlushAll(t.Context())
+	save()
+	require.Equal(t, 1, j.count("rollback"))
+	require.Contains(t, j.text(), "was at version 2, and then the server knew only 0")
+	save()
+	require.Equal(t, 1, j.count("rollback"))
+	require.NoError(t, h.Close())
+
+	again := start(t, openRedis(t, srv.URL(), nil), j.options())
+	defer again.Close()
+	require.Equal(t, 4, again.words.count("hello"), "healed")
+	srv.Client(t).FlushAll(t.Context())
+	_, err := again.Restore(t.Context(), "words")
+	require.NoError(t, err)
+	require.Equal(t, 2, j.count("rollback"), "found by a restore")
+}

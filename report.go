@@ -45,13 +45,17 @@ type RestoreResult struct {
 	SavedAt        time.Time     // writer's clock
 	Age            time.Duration // now less SavedAt, not negative
 	Schema         int           // as stored, before migration
-	Skipped        []uint64      // newer versions that did not verify
+	Skipped        []uint64      // newer versions that did not verify, or were stepped over by StepBackOnCrashes
 	Err            error         // why the state could not be used; nil for FirstBoot, Restored and FellBack
 }
 
 // Event is what OnEvent receives. It never carries state.
 type Event struct {
-	Op          string // "save", "skip" (unchanged, kept alive), "vanished" (the stored copy; written again), "restore", "fence", "lease", "spill"
+	// Op is "save", "skip" (unchanged, kept alive), "restore", "fence", "lease" or
+	// "spill"; or "vanished": the stored copy was gone and is written again; or
+	// "rollback": the store had lost acknowledged saves, as Err says, by a failover
+	// or a restart without its data. The next save heals it.
+	Op          string
 	ComponentID string // empty for the lease, "~set" for the set of Options.Consistent
 	Version     uint64
 	Bytes       int

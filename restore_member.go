@@ -17,7 +17,11 @@ func (m *member) find(ctx context.Context, epoch uint64, in *storedSet) error {
 	if errors.Is(err, errOutclaimed) {
 		return m.fail("restore", err)
 	}
-	m.source = m.latest(foundBy(m, snap, err), in)
+	var skipped []uint64
+	if err == nil {
+		snap, skipped, err = m.stepBack(ctx, snap)
+	}
+	m.source = m.latest(foundBy(m, snap, skipped, err), in)
 	return nil
 }
 
@@ -26,6 +30,9 @@ func (m *member) restore(ctx context.Context, epoch uint64, start time.Time) (Re
 	defer func() { m.source = found{} }() // it holds the stored bytes
 	snap, err := m.source.snap, m.source.err
 	res := m.judge(ctx, snap, err)
+	if m.source.skipped != nil {
+		res.Skipped = m.source.skipped
+	}
 	err = m.admit(ctx, epoch, snap, err, &res)
 	m.c.event("restore", m, res.Version, res.bytes(snap), start, res.Err)
 	m.logRestore(res, err)
@@ -85,6 +92,8 @@ func (m *member) fetchOnce(ctx context.Context, epoch uint64) (*Snapshot, error)
 	if err == nil || definite(err) {
 		m.c.outage.over(m.id)
 	}
+	_, version := fenceOf(snap, err)
+	m.noticeRollback(version)
 	return snap, err
 }
 
@@ -269,7 +278,7 @@ func (m *member) logRestore(res RestoreResult, err error) {
 	case res.Outcome == FirstBoot:
 		msg = "durable: nothing stored, starting fresh"
 	case res.Outcome == FellBack:
-		level, msg = slog.LevelWarn, "durable: restored an older generation; newer ones do not verify"
+		level, msg = slog.LevelWarn, "durable: restored an older generation in place of newer ones"
 	case res.Outcome != Restored:
 		level, msg = slog.LevelWarn, "durable: stored state cannot be used, starting fresh"
 	case res.Version == 0:

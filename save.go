@@ -17,6 +17,7 @@ func (m *member) attemptSave() error {
 	if gate != nil {
 		return gate
 	}
+	losses := m.c.lost()
 	ctx, cancel := context.WithTimeout(m.c.life, m.c.opts.SaveTimeout)
 	defer cancel()
 	start := time.Now()
@@ -24,7 +25,8 @@ func (m *member) attemptSave() error {
 	if err != nil {
 		err = m.fail("save", err)
 	}
-	m.settle(done, err)
+	m.settle(done, err, losses)
+	m.noticeRollback(done.version)
 	e := Event{Op: done.op, ComponentID: m.id, Version: done.version, Bytes: done.bytes, Duration: time.Since(start), Err: err}
 	if m.set != nil {
 		e.Pause = m.set.settled(err)
@@ -127,8 +129,9 @@ func (m *member) used(version uint64) {
 	m.mu.Unlock()
 }
 
-// settle takes the result of an attempt in.
-func (m *member) settle(done outcome, err error) {
+// settle takes the result of an attempt in. losses is how much the store was known
+// to have lost when it began.
+func (m *member) settle(done outcome, err error, losses uint64) {
 	now := time.Now()
 	m.mu.Lock()
 	before := m.stored
@@ -146,7 +149,7 @@ func (m *member) settle(done outcome, err error) {
 	}
 	m.unsaved = err != nil && done.op == "save"
 	if err == nil {
-		m.good, m.backoff = now, 0
+		m.good, m.seen, m.losses, m.backoff = now, now, losses, 0
 	}
 	if err == nil || errors.Is(err, ErrNotDurable) { // then the next attempt asks for a confirmation only
 		m.stored = done.stored

@@ -3,7 +3,7 @@ package durable
 import (
 	"container/heap"
 	"context"
-	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -11,44 +11,46 @@ import (
 // schedule decides when which component is checkpointed: one goroutine and one
 // timer for all of them.
 type schedule struct {
-	mu    sync.Mutex
-	queue queue
-	at    map[*member]*entry
-	wake  chan struct{} // the first entry changed
-}
-
-type entry struct {
-	m     *member
-	at    time.Time
-	index int
+	mu     sync.Mutex
+	rounds []*round
+	early  queue // what is to be checkpointed before its turn
+	queued map[*member]*entry
+	wake   chan struct{} // early has a new first entry
 }
 
 func newSchedule() *schedule {
-	return &schedule{at: map[*member]*entry{}, wake: make(chan struct{}, 1)}
+	return &schedule{queued: map[*member]*entry{}, wake: make(chan struct{}, 1)}
 }
 
-// plan spreads the first checkpoints of members over their intervals.
+// plan spreads the checkpoints of members over their intervals, in random order.
 func (s *schedule) plan(members []*member) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
-	for _, m := range members {
-		e := &entry{m: m, at: now.Add(jitter(0, m.interval))}
-		s.at[m] = e
-		heap.Push(&s.queue, e)
+	groups := map[time.Duration][]*member{}
+	for _, i := range rand.Perm(len(members)) {
+		m := members[i]
+		groups[m.interval] = append(groups[m.interval], m)
+	}
+	for interval, group := range groups {
+		s.rounds = append(s.rounds, newRound(interval, group, time.Now()))
 	}
 }
 
-// sooner brings the next checkpoint of m forward to at, if it is later.
+// sooner asks for a checkpoint of m at that time, before its turn.
 func (s *schedule) sooner(m *member, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.at[m]
-	if e == nil || !at.Before(e.at) {
+	switch e := s.queued[m]; {
+	case e == nil:
+		e = &entry{m: m, at: at}
+		s.queued[m] = e
+		heap.Push(&s.early, e)
+	case at.Before(e.at):
+		e.at = at
+		heap.Fix(&s.early, e.index)
+	default:
 		return
 	}
-	e.at = at
-	heap.Fix(&s.queue, e.index)
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -65,8 +67,9 @@ func (s *schedule) run(ctx context.Context) {
 		case <-timer.C:
 		case <-s.wake:
 		}
-		for _, m := range s.pop(time.Now()) {
-			m.tick()
+		now := time.Now()
+		for _, m := range s.pop(now) {
+			m.tick(now)
 		}
 		if next, ok := s.next(); ok {
 			timer.Reset(time.Until(next))
@@ -74,29 +77,87 @@ func (s *schedule) run(ctx context.Context) {
 	}
 }
 
-// pop returns what is due and plans its next checkpoint. One that should have
-// been long ago is left out, not made up for.
+// pop returns what is due.
 func (s *schedule) pop(now time.Time) (due []*member) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.queue) > 0 && !s.queue[0].at.After(now) {
-		e := s.queue[0]
-		due = append(due, e.m)
-		if e.at = e.at.Add(e.m.interval); !e.at.After(now) {
-			e.at = now.Add(e.m.interval)
-		}
-		heap.Fix(&s.queue, 0)
+	for len(s.early) > 0 && !s.early[0].at.After(now) {
+		m := heap.Pop(&s.early).(*entry).m
+		delete(s.queued, m)
+		due = append(due, m)
+	}
+	for _, r := range s.rounds {
+		due = r.pop(now, due)
 	}
 	return due
 }
 
-func (s *schedule) next() (time.Time, bool) {
+func (s *schedule) next() (at time.Time, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue) == 0 {
-		return time.Time{}, false
+	if len(s.early) > 0 {
+		at, ok = s.early[0].at, true
 	}
-	return s.queue[0].at, true
+	for _, r := range s.rounds {
+		if t := r.at(); !ok || t.Before(at) {
+			at, ok = t, true
+		}
+	}
+	return at, ok
+}
+
+const (
+	mostSlots = 1024
+	shortSlot = 10 * time.Millisecond
+)
+
+// A round comes by every component of one interval, slot by slot, and then begins
+// anew. It costs a component no more than a pointer.
+type round struct {
+	interval time.Duration
+	slots    [][]*member
+	pos      int       // the slot that is next
+	began    time.Time // when slot 0 was due
+}
+
+func newRound(interval time.Duration, members []*member, now time.Time) *round {
+	n := max(1, min(len(members), mostSlots, int(interval/shortSlot)))
+	r := &round{interval: interval, slots: make([][]*member, n)}
+	for i := range r.slots {
+		r.slots[i] = members[i*len(members)/n : (i+1)*len(members)/n]
+	}
+	r.began = now.Add(jitter(0, interval/time.Duration(n)))
+	return r
+}
+
+// at is when the next slot is due.
+func (r *round) at() time.Time {
+	return r.began.Add(r.interval / time.Duration(len(r.slots)) * time.Duration(r.pos))
+}
+
+// pop appends what is due. A slot that should have been an interval ago is left
+// out, not made up for.
+func (r *round) pop(now time.Time, due []*member) []*member {
+	for range r.slots {
+		if r.at().After(now) {
+			return due
+		}
+		due = append(due, r.slots[r.pos]...)
+		if r.pos++; r.pos == len(r.slots) {
+			r.pos, r.began = 0, r.began.Add(r.interval)
+		}
+	}
+	if late := now.Sub(r.at()); late >= 0 {
+		r.began = r.began.Add(late + r.interval/time.Duration(len(r.slots)))
+	}
+	return due
+}
+
+// entry is a place in a queue.
+type entry struct {
+	m     *member
+	at    time.Time
+	index int
 }
 
 // queue implements heap.Interface.
@@ -118,42 +179,4 @@ func (q *queue) Pop() any {
 	e := old[len(old)-1]
 	*q = old[:len(old)-1]
 	return e
-}
-
-// outage turns the failures of any number of components into one log line on the
-// way down and one on the way up.
-type outage struct {
-	log      *slog.Logger
-	down, up string
-
-	mu     sync.Mutex
-	failed map[string]bool
-	since  time.Time
-	most   int
-}
-
-func (o *outage) begin(id string, err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.failed == nil {
-		o.failed = map[string]bool{}
-	}
-	if len(o.failed) == 0 {
-		o.since, o.most = time.Now(), 0
-		o.log.Warn("durable: "+o.down+"; components go on, and it is tried again", "component", id, "error", err)
-	}
-	o.failed[id] = true
-	o.most = max(o.most, len(o.failed))
-}
-
-func (o *outage) over(id string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !o.failed[id] {
-		return
-	}
-	delete(o.failed, id)
-	if len(o.failed) == 0 {
-		o.log.Info("durable: "+o.up, "after", time.Since(o.since).Round(time.Millisecond), "components", o.most)
-	}
 }

@@ -24,10 +24,11 @@ type found struct {
 	version uint64    // highest known to have been accepted
 	place   *member   // whose snapshots were looked at
 	unread  *Snapshot // bytes to set aside before they are left out
+	skipped []uint64  // newer versions that were stepped over
 }
 
-func foundBy(place *member, snap *Snapshot, err error) found {
-	f := found{snap: snap, err: err, place: place}
+func foundBy(place *member, snap *Snapshot, skipped []uint64, err error) found {
+	f := found{snap: snap, skipped: skipped, err: err, place: place}
 	f.epoch, f.version = fenceOf(snap, err)
 	return f
 }
@@ -48,7 +49,7 @@ func (f found) rank() uint64 {
 
 // latest decides between the component's own snapshots and the set.
 func (m *member) latest(own found, in *storedSet) found {
-	all := foundBy(in.m, in.snap, in.err)
+	all := foundBy(in.m, in.snap, in.skipped, in.err)
 	m.floor = max(m.floor, own.epoch) // also when the state comes from the set
 	if own.existed() {
 		in.m.above(own)
@@ -96,6 +97,7 @@ type storedSet struct {
 	m       *member
 	snap    *Snapshot
 	err     error
+	skipped []uint64 // newer versions that were stepped over
 	entries []sealed
 	damaged error // why what is behind the entries cannot be read
 }
@@ -108,15 +110,18 @@ func (s *set) load(ctx context.Context, epoch uint64) (*storedSet, error) {
 		return nil, s.m.fail("restore", err)
 	}
 	stored := &storedSet{m: s.m, snap: snap, err: err}
-	if snap != nil {
-		stored.entries, stored.damaged = openSet(snap.Data)
+	if err == nil {
+		stored.snap, stored.skipped, stored.err = s.m.stepBack(ctx, snap)
+	}
+	if stored.snap != nil {
+		stored.entries, stored.damaged = openSet(stored.snap.Data)
 	}
 	return stored, nil
 }
 
 // part returns what the set tells about a component.
 func (l *storedSet) part(id string) found {
-	f := foundBy(l.m, nil, l.err)
+	f := foundBy(l.m, nil, l.skipped, l.err)
 	if l.snap == nil {
 		return f
 	}

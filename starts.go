@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -24,13 +23,29 @@ const healthyIntervals = 3
 type starts struct {
 	c *Checkpointer
 
-	mu     sync.Mutex
-	noted  bool   // this start was counted
-	ended  bool   // and came to a good end
-	epoch  uint64 // under which it was counted
-	loaded bool   // before is known
-	before int    // starts in a row without a good end, before this one
+	turn   chan struct{} // held by who uses what follows, also while he asks the store
+	noted  bool          // this start was counted
+	ended  bool          // and came to a good end
+	epoch  uint64        // under which it was counted
+	loaded bool          // before is known
+	before int           // starts in a row without a good end, before this one
 }
+
+func newStarts(c *Checkpointer) *starts {
+	return &starts{c: c, turn: make(chan struct{}, 1)}
+}
+
+// take waits for the turn of ctx's caller.
+func (s *starts) take(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *starts) yield() { <-s.turn }
 
 type startCount struct{ Starts int }
 
@@ -40,19 +55,22 @@ func (s *starts) off() bool { return s.c.opts.MaxCrashRestarts == 0 }
 func (s *starts) id() string { return s.c.namespace() + startsID }
 
 // note counts this start, once, and returns how many before it came to no good
-// end. Above the limit that is an error, and nothing is counted. It tries again
-// while the store cannot be reached and ctx lasts.
-func (s *starts) note(ctx context.Context, epoch uint64) (int, error) {
+// end. Above the limit that is an error and nothing is counted, unless members
+// are to step back and can. It tries again while the store cannot be reached and
+// ctx lasts.
+func (s *starts) note(ctx context.Context, epoch uint64, members []*member) (int, error) {
 	if s.off() {
 		return 0, nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := s.take(ctx); err != nil {
+		return 0, &Error{Op: "restore", ComponentID: startsID, Err: err}
+	}
+	defer s.yield()
 	if s.noted {
 		return s.before, nil
 	}
 	for wait := newBackoff(maxStoreBackoff); ; {
-		err := s.noteOnce(ctx, epoch)
+		err := s.noteOnce(ctx, epoch, members)
 		if err == nil {
 			return s.before, s.judge()
 		}
@@ -68,8 +86,8 @@ func (s *starts) note(ctx context.Context, epoch uint64) (int, error) {
 	}
 }
 
-// noteOnce takes the count over and writes it, unless it is above the limit.
-func (s *starts) noteOnce(ctx context.Context, epoch uint64) error {
+// noteOnce takes the count over and writes it, unless this start is refused.
+func (s *starts) noteOnce(ctx context.Context, epoch uint64, members []*member) error {
 	ctx, cancel := context.WithTimeout(ctx, s.c.opts.SaveTimeout)
 	defer cancel()
 	if err := s.claim(ctx, epoch); err != nil {
@@ -82,8 +100,10 @@ func (s *starts) noteOnce(ctx context.Context, epoch uint64) error {
 		}
 		s.before, s.loaded = before, true
 	}
-	if s.before > s.c.opts.MaxCrashRestarts {
-		return nil
+	if back := s.excess(); back > 0 {
+		if can, err := s.c.canStepBack(ctx, members, back); err != nil || !can {
+			return err
+		}
 	}
 	s.epoch = epoch
 	err := s.save(ctx, s.before+1)
@@ -110,14 +130,25 @@ func (s *starts) judge() error {
 	if s.before > 0 {
 		s.c.log.Warn("durable: earlier starts ended neither with Close nor after a while of work", "starts", s.before)
 	}
-	limit := s.c.opts.MaxCrashRestarts
-	if s.before <= limit {
+	if s.noted {
 		return nil
 	}
 	return &Error{Op: "restore", Err: fmt.Errorf("the last %d starts ended neither with Close nor after %d intervals of work, and MaxCrashRestarts is %d: "+
 		"the state may be what brings the process down; roll it back or run a program that can read it, then delete the state %q, or raise max_crash_restarts for one start",
-		s.before, healthyIntervals, limit, s.id())}
+		s.before, healthyIntervals, s.c.opts.MaxCrashRestarts, s.id())}
 }
+
+// stepsBack is how many generations back components are to be restored. It may be
+// called once note has returned.
+func (s *starts) stepsBack() int {
+	if s.off() {
+		return 0
+	}
+	return s.excess()
+}
+
+// excess is by how many the starts without a good end are above the limit.
+func (s *starts) excess() int { return max(0, s.before-s.c.opts.MaxCrashRestarts) }
 
 // load returns the stored count. One that expired or cannot be used is 0: it is
 // no state that anybody misses.
@@ -146,8 +177,10 @@ func (s *starts) save(ctx context.Context, n int) error {
 // settle writes what becomes of the count: 0 after a good end, and what it was
 // when the state was not restored.
 func (s *starts) settle(ctx context.Context, good bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := s.take(ctx); err != nil {
+		return err
+	}
+	defer s.yield()
 	if !s.noted || s.ended {
 		return nil
 	}

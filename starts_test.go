@@ -3,6 +3,7 @@ package durable_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -169,5 +170,121 @@ func TestStartsAreCountedWithoutOwnershipAndNotUnlessAskedFor(t *testing.T) {
 		require.Zero(t, crashing(t, b, 0, time.Second).CrashRestarts)
 		_, err := b.LoadState(context.Background(), "shop/~starts")
 		require.ErrorIs(t, err, durable.ErrNotFound)
+	})
+}
+
+// stepping is limited with the policy to step back.
+func stepping(j *journal, limit int) *durable.Options {
+	o := limited(j, limit)
+	o.CrashPolicy = durable.StepBackOnCrashes
+	return o
+}
+
+// poisoned returns a store in which each of the words is a generation, saved in
+// that order, and whose last start after them ended badly.
+func poisoned(t *testing.T, words ...string) *flaky {
+	t.Helper()
+	a := newFlaky()
+	h := start(t, a.Reopen(), limited(new(journal), 1))
+	for _, w := range words {
+		h.words.add(w)
+		require.NoError(t, h.words.CheckpointState(t.Context()))
+	}
+	require.NoError(t, h.Close())
+	return a
+}
+
+// die restores from a and crashes at once, before anything is saved.
+func die(t *testing.T, a *flaky) harness {
+	t.Helper()
+	own := &flaky{MemoryAdapter: a.Reopen(), fail: map[string]func(string) error{}}
+	h := prepare(t, own, stepping(new(journal), 1))
+	var err error
+	h.report, err = h.Restore(t.Context())
+	require.NoError(t, err)
+	own.down("save", "refresh", "renew")
+	_ = h.Close()
+	return h
+}
+
+func TestStateThatBringsTheProcessDownIsSteppedOverAndKept(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := poisoned(t, "sound", "odd", "poison")
+		for range 2 {
+			require.Equal(t, durable.Restored, die(t, a).outcome(t))
+		}
+		for i, want := range []struct {
+			word    string
+			skipped []uint64
+		}{{"odd", []uint64{3}}, {"sound", []uint64{3, 2}}} {
+			h := die(t, a)
+			r, _ := h.report.Component("words")
+			require.Equal(t, durable.FellBack, r.Outcome)
+			require.Equal(t, want.skipped, r.Skipped)
+			require.NoError(t, r.Err)
+			require.Equal(t, 1, h.words.count(want.word))
+			require.Zero(t, h.words.count("poison"))
+			require.Equal(t, 2+i, h.report.CrashRestarts)
+		}
+		for range 2 { // nothing older is left, and refusing does not count
+			h := prepare(t, a.Reopen(), stepping(new(journal), 1))
+			report, err := h.Restore(t.Context())
+			require.ErrorContains(t, err, "the last 4 starts ended neither with Close")
+			require.Equal(t, 4, report.CrashRestarts)
+			require.ErrorIs(t, h.words.CheckpointState(t.Context()), durable.ErrNotRestored)
+			require.NoError(t, h.Close())
+		}
+		kept := 0
+		for id, err := range a.ListComponents(t.Context()) {
+			require.NoError(t, err)
+			if strings.HasPrefix(id, "~aside/") {
+				kept++
+			}
+		}
+		require.Equal(t, 2, kept)
+	})
+}
+
+func TestAfterAStepBackSavesGoOnAboveWhatWasSteppedOver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := poisoned(t, "sound", "poison")
+		die(t, a)
+		die(t, a)
+		h := prepare(t, a.Reopen(), stepping(new(journal), 1))
+		_, err := h.Restore(t.Context())
+		require.NoError(t, err)
+		h.words.add("more")
+		require.NoError(t, h.words.CheckpointState(t.Context()))
+		require.EqualValues(t, 3, h.Status()[0].Version)
+		report, err := h.Restore(t.Context(), "words")
+		require.NoError(t, err)
+		require.Equal(t, durable.Restored, report.Results[0].Outcome, "only the start steps back")
+		require.NoError(t, h.Close())
+
+		h = start(t, a.Reopen(), stepping(new(journal), 1))
+		require.Equal(t, durable.Restored, h.outcome(t))
+		require.Zero(t, h.report.CrashRestarts)
+		require.Equal(t, []int{1, 1, 0}, []int{h.words.count("sound"), h.words.count("more"), h.words.count("poison")})
+		require.NoError(t, h.Close())
+	})
+}
+
+func TestAStepBackThatCannotKeepTheBadStateIsNone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := poisoned(t, "sound", "poison")
+		die(t, a)
+		die(t, a)
+		own := &flaky{MemoryAdapter: a.Reopen(), fail: map[string]func(string) error{}}
+		own.on("save", func(id string) error {
+			if strings.HasPrefix(id, "~aside/") {
+				return errDown
+			}
+			return nil
+		})
+		h := prepare(t, own, stepping(new(journal), 1))
+		_, err := h.Restore(t.Context())
+		require.ErrorContains(t, err, "could not be set aside")
+		require.ErrorIs(t, h.words.CheckpointState(t.Context()), durable.ErrNotRestored)
+		require.NoError(t, h.Close())
 	})
 }

@@ -4,21 +4,24 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"time"
 
 	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/healthhttp"
 )
 
 // servers answer until they are closed.
 type servers []*http.Server
 
 // serve answers probes and questions on l, and on open, unless that is nil,
-// probes alone: what changes or shows state stays on the loopback address.
+// probes and the status alone: what changes or shows state stays on the loopback
+// address.
 func serve(ctx context.Context, l, open net.Listener, p *pipeline, cp *durable.Checkpointer) servers {
-	mux := probes(ctx, p, cp)
+	anybody := healthhttp.Handler(cp, func() error { return p.unready(ctx, cp) })
+	mux := http.NewServeMux()
+	mux.Handle("GET /", anybody)
 	mux.HandleFunc("GET /invariants", func(w http.ResponseWriter, _ *http.Request) { invariants(w, p, cp) })
 	mux.HandleFunc("POST /rules", func(w http.ResponseWriter, r *http.Request) {
 		if !p.isRestored() {
@@ -29,21 +32,13 @@ func serve(ctx context.Context, l, open net.Listener, p *pipeline, cp *durable.C
 	})
 	var all servers
 	if open != nil {
-		all = append(all, answerOn(open, probes(ctx, p, cp), p, "listening for probes"))
+		all = append(all, answerOn(open, anybody, p, "listening for probes"))
 	}
 	return append(all, answerOn(l, mux, p, "listening"))
 }
 
-// probes returns the routes that anybody may ask.
-func probes(ctx context.Context, p *pipeline, cp *durable.Checkpointer) *http.ServeMux {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", healthz)
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { readyz(ctx, w, p, cp) })
-	return mux
-}
-
-func answerOn(l net.Listener, mux *http.ServeMux, p *pipeline, log string) *http.Server {
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+func answerOn(l net.Listener, h http.Handler, p *pipeline, log string) *http.Server {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			p.log.Error("the server ended", "error", err)
@@ -59,25 +54,16 @@ func (s servers) close() {
 	}
 }
 
-// healthz says that the process lives. An outage of the store is no reason to
-// kill a process that holds the newest state, so it is not asked.
-func healthz(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") }
-
-// readyz says that the process does its work, or waits to take over: in a rolling
-// update the old process ends only when the new one is ready.
-func readyz(ctx context.Context, w http.ResponseWriter, p *pipeline, cp *durable.Checkpointer) {
-	switch err := cp.Health(); {
+// unready says why the process does not do its work although its state may be in
+// order. It is asked in addition to the health of the Checkpointer.
+func (p *pipeline) unready(ctx context.Context, cp *durable.Checkpointer) error {
+	switch {
 	case ctx.Err() != nil:
-		http.Error(w, "shutting down", http.StatusServiceUnavailable)
-	case errors.Is(err, durable.ErrLeaseHeld):
-		fmt.Fprintln(w, "standby")
-	case err != nil:
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-	case !p.isRestored():
-		http.Error(w, "restoring", http.StatusServiceUnavailable)
-	default:
-		fmt.Fprintln(w, "ready")
+		return errors.New("shutting down")
+	case cp.Health() == nil && !p.isRestored():
+		return errors.New("restoring")
 	}
+	return nil
 }
 
 func (p *pipeline) isRestored() bool {

@@ -41,8 +41,8 @@ type flags struct {
 func main() {
 	var f flags
 	flag.StringVar(&f.config, "config", "", "YAML `file` with a state_persistence block; default the built-in examples/harness/config.yaml")
-	flag.StringVar(&f.listen, "listen", "127.0.0.1:8080", "`address` for /healthz, /readyz, /invariants and /rules")
-	flag.StringVar(&f.probes, "probes", "", "second `address` such as :8081, for /healthz and /readyz alone, which others may reach; default none")
+	flag.StringVar(&f.listen, "listen", "127.0.0.1:8080", "`address` for /healthz, /readyz, /status, /invariants and /rules")
+	flag.StringVar(&f.probes, "probes", "", "second `address` such as :8081, for /healthz, /readyz and /status alone, which others may reach; default none")
 	flag.IntVar(&f.rate, "rate", 1000, "transactions per second; 0 is as fast as possible")
 	flag.Int64Var(&f.max, "max", 0, "stop after this many transactions; 0 is never")
 	flag.Int64Var(&f.until, "until", 0, "stop when every partition is read up to this `offset`; 0 is never")

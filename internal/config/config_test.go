@@ -32,10 +32,10 @@ func TestDecode_hands_over_what_was_accepted_and_reports_the_rest(t *testing.T) 
 func TestDecode_follows_aliases_and_reads_blocks_of_any_document(t *testing.T) {
 	const doc = "x: &x {k: &k 7}\n---\ny: &y {k: 8}\nb: *y\n"
 	require.NoError(t, config.Decode([]byte(doc), "b", unset, func(s *config.Section) {
-		require.EqualValues(t, 8, s.Int("k", 10))
+		require.EqualValues(t, 8, s.Int("k", 1, 10))
 	}))
 	require.NoError(t, config.Decode([]byte("a: &a 3\nb: {k: *a}\n"), "b", unset, func(s *config.Section) {
-		require.EqualValues(t, 3, s.Int("k", 10))
+		require.EqualValues(t, 3, s.Int("k", 1, 10))
 	}))
 }
 

@@ -57,16 +57,16 @@ func (s *Section) Bool(key string) bool { return s.Choice(key, "true", "false") 
 
 var decimal = regexp.MustCompile(`^(0|[1-9][0-9]*)$`)
 
-// Int returns the number under key, which must be at least 1 and at most most;
-// 0 when it is absent or refused.
-func (s *Section) Int(key string, most int64) int64 {
+// Int returns the number under key, which must be from least to most; 0 when it is
+// absent or refused.
+func (s *Section) Int(key string, least, most int64) int64 {
 	v := s.Text(key)
 	if v == "" {
 		return 0
 	}
 	n, err := strconv.ParseInt(v, 10, 64)
-	if err != nil || !decimal.MatchString(v) || n < 1 || n > most {
-		s.refuse(key, "must be a whole number from 1 to %d, not %s", most, s.Shown(key))
+	if err != nil || !decimal.MatchString(v) || n < least || n > most {
+		s.refuse(key, "must be a whole number from %d to %d, not %s", least, most, s.Shown(key))
 		return 0
 	}
 	return n

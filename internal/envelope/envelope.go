@@ -54,10 +54,11 @@ const (
 	Claim    Kind = 'c' // the fence was raised
 	Deletion Kind = 'd' // all generations were removed
 	Lease    Kind = 'l' // a lease record
-	Index    Kind = 'i' // what the envelopes beside it are
+	Index    Kind = 'i' // what the envelopes beside it are, as JSON
+	Table    Kind = 't' // the same in binary
 )
 
-func (k Kind) valid() bool { return strings.IndexByte("-cdli", byte(k)) >= 0 }
+func (k Kind) valid() bool { return strings.IndexByte("-cdlit", byte(k)) >= 0 }
 
 // A Record is one envelope in plain form.
 type Record struct {
@@ -88,6 +89,9 @@ func ValidID(id string) bool {
 }
 
 func validText(s string) bool {
+	if plain(s) {
+		return true
+	}
 	for _, r := range s { // invalid UTF-8 ranges as U+FFFD
 		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\uFFFD' && strings.ToValidUTF8(s, "") != s {
 			return false
@@ -125,6 +129,16 @@ func Check(s *store.Snapshot) error {
 
 // Append appends the envelope of r to dst.
 func Append(dst []byte, r *Record) ([]byte, error) {
+	dst, err := AppendHeader(dst, r)
+	if err != nil {
+		return nil, err
+	}
+	return append(dst, r.Data...), nil
+}
+
+// AppendHeader appends the header of the envelope of r to dst. The payload,
+// r.Data, is to follow it.
+func AppendHeader(dst []byte, r *Record) ([]byte, error) {
 	switch {
 	case !ValidID(r.ID) && r.Kind != Lease: // the lease of a whole prefix has no name
 		return nil, fmt.Errorf("invalid component id %q", r.ID)
@@ -135,14 +149,9 @@ func Append(dst []byte, r *Record) ([]byte, error) {
 		return nil, err
 	}
 	start := len(dst)
-	dst = append(dst, Magic...)
-	dst = appendPadded(dst, Format, 2)
-	dst = appendPadded(append(dst, ' '), r.Epoch, 20)
-	dst = appendPadded(append(dst, ' '), r.Version, 20)
-	dst = append(append(dst, ' '), r.WriteID...)
-	for range writeIDLen - len(r.WriteID) {
-		dst = append(dst, '-')
-	}
+	dst = appendPrefix(dst, r.Epoch, r.Version)
+	dst = append(dst, r.WriteID...)
+	dst = append(dst, "--------------------------------"[len(r.WriteID):]...)
 	dst = appendEscaped(append(dst, ' '), r.ID)
 	dst = appendEscaped(append(dst, ' '), r.Codec)
 	dst = strconv.AppendInt(append(dst, ' '), int64(r.Schema), 10)
@@ -156,7 +165,16 @@ func Append(dst []byte, r *Record) ([]byte, error) {
 	dst = appendHex(dst, c)
 	dst = appendHex(append(dst, ' '), i)
 	dst = append(dst, '\n')
-	return append(dst, r.Data...), nil
+	return dst, nil
+}
+
+// appendPrefix appends the fields before the write id.
+func appendPrefix(dst []byte, epoch, version uint64) []byte {
+	dst = append(dst, Magic...)
+	dst = appendPadded(dst, Format, 2)
+	dst = appendPadded(append(dst, ' '), epoch, 20)
+	dst = appendPadded(append(dst, ' '), version, 20)
+	return append(dst, ' ')
 }
 
 func sums(head, payload []byte) (c, i uint32) {
@@ -278,6 +296,41 @@ func Decode(id string, b []byte) (*store.Snapshot, error) {
 	return &r.Snapshot, nil
 }
 
+// Intact reports whether b is exactly one envelope with the state of the
+// component id that has epoch and version. False says nothing yet: Decode tells
+// what is wrong, if anything is. It allocates nothing.
+func Intact(id string, epoch, version uint64, b []byte) bool {
+	end := bytes.IndexByte(b[:min(len(b), MaxHeaderLen)], '\n')
+	if end < PrefixLen+len("01234567 01234567 01234567") {
+		return false
+	}
+	var room [MaxHeaderLen]byte
+	want := appendPrefix(room[:0], epoch, version)
+	if !bytes.HasPrefix(b, want) {
+		return false
+	}
+	want = append(appendEscaped(room[:0], id), ' ')
+	if !bytes.HasPrefix(b[PrefixLen:], want) {
+		return false
+	}
+	line := b[:end]
+	headCRC, ok1 := parseHex(string(line[end-26 : end-18]))
+	crcC, ok2 := parseHex(string(line[end-17 : end-9]))
+	crcI, ok3 := parseHex(string(line[end-8:]))
+	fields := line[:end-27] // all but the checksums
+	length := bytes.LastIndexByte(fields, ' ')
+	if !ok1 || !ok2 || !ok3 || length < 3 || line[end-27] != ' ' || line[end-18] != ' ' || line[end-9] != ' ' ||
+		fields[length-1] != byte(Snapshot) || fields[length-2] != ' ' {
+		return false
+	}
+	var digits [20]byte
+	if payload := len(b) - end - 1; !bytes.Equal(fields[length+1:], strconv.AppendInt(digits[:0], int64(payload), 10)) {
+		return false
+	}
+	c, i := sums(b[:end-17], b[end+1:])
+	return headCRC == crc32.Checksum(b[:end-26], castagnoli) && c == crcC && i == crcI
+}
+
 // HasMagic reports whether b begins like an envelope.
 func HasMagic(b []byte) bool { return bytes.HasPrefix(b, []byte(Magic)) }
 
@@ -297,10 +350,7 @@ func corrupt(format string, args ...any) error {
 func appendPadded(dst []byte, v uint64, width int) []byte {
 	var buf [20]byte
 	s := strconv.AppendUint(buf[:0], v, 10)
-	for range width - len(s) {
-		dst = append(dst, '0')
-	}
-	return append(dst, s...)
+	return append(append(dst, "00000000000000000000"[:width-len(s)]...), s...)
 }
 
 func parseUint(s string, width int) (uint64, bool) {
@@ -343,10 +393,31 @@ func parseHex(s string) (v uint32, ok bool) {
 // becomes the zero time: SavedAt is informative and must not stop a save.
 func appendTime(dst []byte, t time.Time) []byte {
 	t = t.UTC()
-	if y := t.Year(); y < 1 || y > 9999 {
+	y, month, day := t.Date()
+	if y < 1 || y > 9999 {
 		t = time.Time{}
+		y, month, day = t.Date()
 	}
-	return t.AppendFormat(dst, time.RFC3339Nano)
+	hour, minute, second := t.Clock()
+	dst = appendDigits(dst, y, 4)
+	dst = appendDigits(append(dst, '-'), int(month), 2)
+	dst = appendDigits(append(dst, '-'), day, 2)
+	dst = appendDigits(append(dst, 'T'), hour, 2)
+	dst = appendDigits(append(dst, ':'), minute, 2)
+	dst = appendDigits(append(dst, ':'), second, 2)
+	if n := t.Nanosecond(); n != 0 {
+		dst = bytes.TrimRight(appendDigits(append(dst, '.'), n, 9), "0")
+	}
+	return append(dst, 'Z')
+}
+
+func appendDigits(dst []byte, v, width int) []byte {
+	dst = append(dst, "000000000"[:width]...)
+	for i := len(dst) - 1; v > 0; i-- {
+		dst[i] = byte('0' + v%10)
+		v /= 10
+	}
+	return dst
 }
 
 func parseTime(s string) (time.Time, bool) {
@@ -363,6 +434,9 @@ func appendEscaped(dst []byte, s string) []byte {
 	case "-":
 		return append(dst, "%2d"...)
 	}
+	if plain(s) {
+		return append(dst, s...)
+	}
 	for i := range len(s) {
 		if c := s[i]; c > ' ' && c < 0x7f && c != '%' {
 			dst = append(dst, c)
@@ -371,6 +445,16 @@ func appendEscaped(dst []byte, s string) []byte {
 		}
 	}
 	return dst
+}
+
+// plain reports whether s stands in a header as it is, apart from "" and "-".
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == '%' {
+			return false
+		}
+	}
+	return true
 }
 
 func unescape(s string) (string, bool) {

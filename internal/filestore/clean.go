@@ -4,22 +4,21 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/durablestate/durable/internal/envelope"
-	"github.com/durablestate/durable/internal/store"
-	"github.com/durablestate/durable/internal/vfs"
 )
 
 // Deleting is spread over commits: every cleanEvery of them, or every cleanBytes
-// written, or soon after a deletion.
+// written, or soon after a deletion. It happens beside them, in a goroutine that
+// ends when it is done. Only when maxGarbage files wait for it commits wait too.
 const (
 	cleanEvery = 32
 	cleanBytes = 16 << 20
-	maxRemoved = 1024 // files removed while others cannot write
-	maxAside   = 16   // files kept aside
+	maxGarbage = 4096
+	maxRemoved = 64 // files removed while others cannot write
+	maxAside   = 16 // files kept aside
 )
 
 // litter is what cleaning may be due for.
@@ -40,45 +39,82 @@ func (l *litter) note(c *commit) {
 	}
 }
 
-func (s *Store) cleaningDue() bool {
+// cleanIfDue is called by the committer between commits.
+func (s *Store) cleanIfDue() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := &s.litter
-	return l.urgent || l.files >= cleanEvery || l.bytes >= cleanBytes
+	l, running := &s.litter, s.cleaning
+	due := l.urgent || l.files >= s.opts.CleanEvery || l.bytes >= cleanBytes
+	behind := l.files >= maxGarbage
+	if due && running == nil && !s.serial() && !s.closed {
+		s.cleaning = make(chan struct{})
+		go s.runCleaner(s.cleaning)
+	}
+	s.mu.Unlock()
+	if due && s.serial() {
+		s.clean()
+	}
+	for behind && running != nil {
+		select {
+		case <-running:
+			running = nil
+		case <-s.handed:
+			s.commitMove()
+		}
+	}
+}
+
+// serial reports whether cleaning waits for the committer: where a lock cannot
+// become exclusive without being given up, nothing may be committed meanwhile.
+func (s *Store) serial() bool { return s.opts.Serial || !s.lock.Atomic() }
+
+// runCleaner is the cleaner.
+func (s *Store) runCleaner(done chan struct{}) {
+	defer close(done)
+	s.clean()
+	s.mu.Lock()
+	s.cleaning = nil
+	s.mu.Unlock()
 }
 
 // clean deletes what nobody needs any more, if this store is the only writer.
-// Only the committer calls it, and Close after it. Failures do no harm: it is
-// tried again after more commits.
+// Only the cleaner calls it, and where there is none the committer, and Close
+// after them. Failures do no harm: it is tried again after more commits.
 func (s *Store) clean() {
 	s.mu.Lock()
 	l := &s.litter
 	l.files, l.bytes, l.urgent = 0, 0, false
 	able := s.writer && s.poison == nil
-	over := slices.Collect(maps.Keys(s.x.over))
-	last := s.x.last
 	s.mu.Unlock()
 	if !able {
 		return
 	}
-	v := verifier{s: s, files: map[uint64]vfs.File{}}
-	for _, id := range over {
-		v.trim(id)
+	s.trim()
+	s.compact()
+	for s.removeSome() {
 	}
-	v.close()
+}
+
+// removeSome removes a part of the garbage, the oldest first, and reports
+// whether there is more to do.
+func (s *Store) removeSome() bool {
 	s.mu.Lock()
-	nothing := len(s.x.garbage) == 0 && len(l.stray) == 0
+	s.x.exhume()
+	slices.SortFunc(s.x.garbage, func(a, b *file) int { return int(int64(a.seq - b.seq)) })
+	garbage := slices.Clone(s.x.garbage[:min(len(s.x.garbage), maxRemoved)])
+	nothing := len(garbage) == 0 && len(s.litter.stray) == 0
+	last := s.x.last
 	s.mu.Unlock()
 	// What supersedes a file must be durable before the file goes.
 	if nothing || s.ensureSynced(last) != nil {
-		return
+		return false
 	}
-	s.removeAlone()
+	return s.removeAlone(garbage) && len(garbage) > 0
 }
 
 // removeAlone removes garbage if no other store holds the writers' lock: one
-// that has not seen the latest commits must find them under their numbers.
-func (s *Store) removeAlone() {
+// that has not seen the latest commits must find them under their numbers. It
+// reports whether it succeeded.
+func (s *Store) removeAlone(garbage []*file) (ok bool) {
 	s.io <- struct{}{}
 	defer func() { <-s.io }()
 	atomic := s.lock.Atomic()
@@ -86,15 +122,19 @@ func (s *Store) removeAlone() {
 		s.setWriter(false) // another may write and delete in between
 	}
 	if ok, err := s.lock.Exclusive(); !ok || err != nil {
-		return
+		return false
 	}
 	if atomic || s.rescan(context.Background()) == nil {
-		s.removeGarbage()
+		if ok = s.removeGarbage(garbage); ok {
+			s.trimAside()
+		}
 		s.removeStray()
 	}
-	if ok, err := s.lock.Shared(); !ok || err != nil {
+	if back, err := s.lock.Shared(); !back || err != nil {
 		s.setWriter(false)
+		return false
 	}
+	return ok
 }
 
 func (s *Store) setWriter(w bool) {
@@ -103,43 +143,29 @@ func (s *Store) setWriter(w bool) {
 	s.mu.Unlock()
 }
 
-// removeGarbage removes the oldest files first and stops at the first failure.
-func (s *Store) removeGarbage() {
-	left := maxRemoved
-	for garbage := s.garbage(left); len(garbage) > 0; garbage = s.garbage(left) {
-		for _, seq := range garbage {
-			if s.removeCommit(seq) != nil {
-				return
-			}
-			left--
+// removeGarbage stops at the first failure.
+func (s *Store) removeGarbage(garbage []*file) bool {
+	for _, f := range garbage {
+		if s.removeCommit(f) != nil {
+			return false
 		}
 	}
-	s.trimAside()
+	return true
 }
 
-// garbage returns the oldest files to remove, at most n.
-func (s *Store) garbage(n int) []uint64 {
+// removeCommit removes the file f. A deletion goes durably after what it
+// deleted: a crash must not bring that back.
+func (s *Store) removeCommit(f *file) (err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.x.exhume()
-	slices.Sort(s.x.garbage)
-	s.litter.urgent = len(s.x.garbage) > n
-	return slices.Clone(s.x.garbage[:min(n, len(s.x.garbage))])
-}
-
-// removeCommit removes the oldest garbage, of number seq. A deletion goes
-// durably after what it deleted: a crash must not bring that back.
-func (s *Store) removeCommit(seq uint64) (err error) {
-	s.mu.Lock()
-	f, unsynced := *s.x.files[seq], s.removals > s.removalsSynced
+	rotten, wait := f.rotten, f.deletion && s.removals > s.removalsSynced
 	s.mu.Unlock()
-	if f.deletion && unsynced {
+	if wait {
 		if err := s.syncDir(); err != nil {
 			return err
 		}
 	}
-	name := commitName(seq)
-	if f.rotten {
+	name := commitName(f.seq)
+	if rotten {
 		err = s.dir.Rename(name, quarantinePrefix+name)
 	} else {
 		err = s.dir.Remove(name)
@@ -149,13 +175,21 @@ func (s *Store) removeCommit(seq uint64) (err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f.rotten {
+	if rotten {
 		s.litter.aside = append(s.litter.aside, quarantinePrefix+name)
 	}
 	s.removals++
-	s.x.garbage = s.x.garbage[1:]
-	delete(s.x.files, seq)
+	s.x.forget(f)
 	return nil
+}
+
+// forget removes what is known of the file f, which is garbage.
+func (x *index) forget(f *file) {
+	if i := slices.Index(x.garbage, f); i >= 0 {
+		x.garbage = slices.Delete(x.garbage, i, i+1)
+	}
+	delete(x.files, f.seq)
+	x.size -= f.size
 }
 
 // trimAside keeps the newest of the files set aside.
@@ -170,98 +204,17 @@ func (s *Store) trimAside() {
 	}
 }
 
-// removeStray removes temporaries, which nobody can be writing while this store
-// is alone, and lock files that nobody holds.
+// removeStray removes temporaries, which nobody else can be writing while this
+// store is alone, and lock files that nobody holds.
 func (s *Store) removeStray() {
 	s.mu.Lock()
 	stray := s.litter.stray
 	s.litter.stray = nil
+	stray = slices.DeleteFunc(stray, func(name string) bool { return s.temps[name] })
 	s.mu.Unlock()
 	for _, name := range stray {
 		if strings.HasPrefix(name, tempPrefix) || s.leaseFileFree(name) {
 			_ = s.dir.Remove(name) // listed again at the next opening
 		}
-	}
-}
-
-// A verifier reads generations back. Those of a bundle share one open file.
-type verifier struct {
-	s     *Store
-	files map[uint64]vfs.File
-}
-
-const maxVerifierFiles = 8
-
-// trim forgets the generations of id beyond those that are kept. One that does
-// not verify does not count.
-func (v *verifier) trim(id string) {
-	known := v.s.known(id)
-	n, i := 0, len(known.gens)-1
-	for ; i >= 0; i-- {
-		switch v.verdict(id, &known.gens[i]) {
-		case good:
-			n++
-		case unread:
-			return
-		}
-		if n == v.s.opts.Keep {
-			break
-		}
-	}
-	v.s.mu.Lock()
-	defer v.s.mu.Unlock()
-	c := v.s.x.comps[id]
-	if i > 0 {
-		oldest := known.gens[i].place
-		v.s.x.drop(c, max(0, slices.IndexFunc(c.gens, func(g gen) bool { return g.place == oldest })))
-	}
-	if len(c.gens) <= v.s.opts.Keep {
-		delete(v.s.x.over, id)
-	}
-}
-
-// verdict tells whether g verifies, unread when that cannot be found out now.
-func (v *verifier) verdict(id string, g *gen) verdict {
-	if g.verdict != unread {
-		return g.verdict
-	}
-	b, err := v.read(g.place)
-	if err == nil {
-		_, err = decode(id, g, b)
-	}
-	found := good
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return bad // for now; whoever loads it answers that it is lost
-	case errors.Is(err, store.ErrCorrupt):
-		found = bad
-	case err != nil:
-		return unread
-	}
-	v.s.mu.Lock()
-	defer v.s.mu.Unlock()
-	v.s.x.judge(id, g.place, found)
-	return found
-}
-
-func (v *verifier) read(p place) ([]byte, error) {
-	f := v.files[p.seq]
-	if f == nil {
-		var err error
-		if f, err = v.s.openCommit(p.seq); err != nil {
-			return nil, err
-		}
-		if len(v.files) == maxVerifierFiles {
-			v.close()
-		}
-		v.files[p.seq] = f
-	}
-	return v.s.readFrom(f, p)
-}
-
-func (v *verifier) close() {
-	for seq, f := range v.files {
-		f.Close()
-		delete(v.files, seq)
 	}
 }

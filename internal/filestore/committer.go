@@ -4,55 +4,74 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"runtime"
 	"syscall"
 	"time"
 
-	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
+	"github.com/durablestate/durable/internal/vfs"
 )
 
 const (
-	maxBatch       = 4096     // requests of one commit
-	maxBatchBytes  = 32 << 20 // of state in one commit of several
-	maxScratch     = 8 << 20  // of buffer kept between commits
-	maxGather      = 200 * time.Microsecond
-	maxGatherTries = 1000     // where time stands still
-	idleScratch    = 64 << 10 // of buffer kept while nothing waits
+	maxBatch      = 4096     // requests of one commit
+	maxBatchBytes = 32 << 20 // of state in one commit of several
+	maxScratch    = 8 << 20  // of buffer kept between commits
+	idleScratch   = 64 << 10 // of buffer kept while nothing waits
+	gatherStep    = 100 * time.Microsecond
+	gatherSteps   = 3
 )
 
 // run is the committer. It ends when nothing waits.
 func (s *Store) run(idle chan struct{}) {
 	defer close(idle)
-	answered := 0
 	for s.someoneWaits() {
 		if err := s.writable(); err != nil {
 			continue
 		}
-		s.gather(answered)
+		s.commitMove()
 		if b := s.take(); len(b.reqs) > 0 {
+			answered := len(b.reqs)
 			s.commit(b)
-			answered = len(b.reqs)
-			if s.cleaningDue() {
-				s.clean()
-			}
+			s.cleanIfDue()
+			s.gather(answered)
 		}
 	}
 }
 
 // gather gives the callers whom the last commit answered a moment to come back
-// with their next save: far less than the syncs that sharing a commit saves.
+// with their next save: far less than the syncs that sharing a commit saves. More
+// callers than can come back in that moment do so during the next commit.
 func (s *Store) gather(answered int) {
 	if answered < 2 {
 		return
 	}
-	start := time.Now()
-	for tries, expected := 0, s.countWaiting()+answered; tries < maxGatherTries && time.Since(start) < maxGather; tries++ {
-		runtime.Gosched()
-		if s.countWaiting() >= expected {
+	arrived, before := s.await(answered)
+	t := time.NewTimer(gatherStep)
+	defer t.Stop()
+	for range gatherSteps {
+		select {
+		case <-arrived:
 			return
+		case <-t.C:
 		}
+		now := s.countWaiting()
+		if now <= before {
+			break // the others do something else
+		}
+		before = now
+		t.Reset(gatherStep)
 	}
+	s.mu.Lock()
+	s.awaited = 0
+	s.mu.Unlock()
+}
+
+// await returns what is closed when as many more requests wait, and how many
+// wait now.
+func (s *Store) await(more int) (arrived chan struct{}, waiting int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.arrived, s.awaited = make(chan struct{}), s.waiting+more
+	return s.arrived, s.waiting
 }
 
 func (s *Store) countWaiting() int {
@@ -65,12 +84,10 @@ func (s *Store) countWaiting() int {
 func (s *Store) someoneWaits() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.waiting > 0 {
+	if s.waiting > 0 || s.move != nil {
 		return true
 	}
-	if cap(s.scratch) > idleScratch {
-		s.scratch = nil
-	}
+	s.enc.trim(idleScratch)
 	s.queue, s.running, s.giveUp = s.queue[:0], false, nil
 	return false
 }
@@ -98,7 +115,7 @@ func (s *Store) writable() error {
 
 // take takes what waits from the queue, as much as fits into one commit.
 func (s *Store) take() *batch {
-	b := &batch{encoded: make(chan struct{})}
+	b := &batch{encoded: make(chan struct{}), reqs: s.spare}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	bytes, n := 0, 0
@@ -113,20 +130,18 @@ func (s *Store) take() *batch {
 		}
 		n++
 	}
-	s.queue = append(s.queue[:0], s.queue[n:]...)
-	clear(s.queue[len(s.queue):cap(s.queue)])
+	rest := copy(s.queue, s.queue[n:])
+	clear(s.queue[rest:])
+	s.queue = s.queue[:rest]
 	s.waiting -= len(b.reqs)
 	return b
 }
 
 // commit judges, writes and answers the requests of b.
 func (s *Store) commit(b *batch) {
-	var e encoder
-	e.buf = s.scratch[:0]
-	err := s.tryCommit(b, &e)
-	if cap(e.buf) <= maxScratch {
-		s.scratch = e.buf
-	}
+	e := &s.enc
+	err := s.tryCommit(b, e)
+	e.trim(maxScratch)
 	s.answer(b, err)
 }
 
@@ -143,18 +158,20 @@ func (s *Store) tryCommit(b *batch, e *encoder) error {
 		seq := s.x.last + 1
 		s.mu.Unlock()
 		if err == nil {
-			err = e.encode(b)
+			err = e.encode(b, seq)
+		}
+		if err != nil || len(e.entries) == 0 || !e.borrows() {
+			b.release()
+		}
+		if err == nil && len(e.entries) > 0 {
+			err = s.write(seq, e, b)
 		}
 		b.release()
-		if err != nil || len(e.entries) == 0 {
-			return err
-		}
-		err = s.write(seq, e)
-		if diskFull(err) && !cleaned && s.madeRoom() {
+		if err != nil && diskFull(err) && !cleaned && s.madeRoom() {
 			cleaned = true
 			continue
 		}
-		if !errors.Is(err, fs.ErrExist) {
+		if err == nil || !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 		if err := s.refresh(context.Background()); err != nil {
@@ -182,141 +199,42 @@ func (s *Store) countFiles() int {
 
 // write publishes what e encoded as the commit seq, and knows of it once it is
 // durable.
-func (s *Store) write(seq uint64, e *encoder) error {
-	c := commit{seq: seq}
-	parts, err := e.parts(&c)
-	if err != nil {
-		return err
-	}
+func (s *Store) write(seq uint64, e *encoder, b *batch) error {
+	c := commit{seq: seq, size: e.size, entries: e.entries}
 	// A commit was judged by those before it, which another process may have
 	// published and not yet synced. A crash must not leave it without them.
 	if err := s.ensureSynced(seq - 1); err != nil {
 		return err
 	}
-	if err := s.publish(commitName(c.seq), parts...); err != nil {
+	if err := s.publish(commitName(c.seq), func(f vfs.File) error { return e.writeTo(f, b) }); err != nil {
 		return err
 	}
+	return s.published(&c)
+}
+
+// published makes the name of the commit c durable and adds it to what is known.
+func (s *Store) published(c *commit) error {
 	if err := s.syncDir(); err != nil {
 		return err
 	}
-	s.apply(&c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.x.apply(c)
+	s.litter.note(c)
 	s.synced = max(s.synced, c.seq)
 	return nil
 }
 
-// answer tells the outcome to everybody in b.
+// answer tells the outcome to everybody in b. Whoever was told may use its
+// request again.
 func (s *Store) answer(b *batch, err error) {
 	for _, r := range b.reqs {
-		switch {
-		case err != nil && (r.write || r.early || r.outcome == nil):
-			r.done <- err
-		default:
-			r.done <- r.outcome
+		out := r.outcome
+		if err != nil && (r.write || r.early || out == nil) {
+			out = err
 		}
+		r.done <- out
 	}
-}
-
-// pending is the state of a component or lease as the requests before it in the
-// batch leave it.
-type pending struct {
-	view
-	early bool
-}
-
-// judge decides for each request of b, in order, whether it is written. mu is
-// held.
-func (s *Store) judge(b *batch) {
-	comps := make(map[string]*pending, len(b.reqs))
-	leases := map[string]bool{}
-	for _, r := range b.reqs {
-		r.write, r.early, r.outcome = false, false, nil
-		if r.kind == envelope.Lease {
-			s.judgeLease(r, leases)
-			continue
-		}
-		p := comps[r.id]
-		if p == nil {
-			p = &pending{view: s.x.view(r.id)}
-			comps[r.id] = p
-		}
-		r.judge(p)
-	}
-}
-
-func (s *Store) judgeLease(r *request, taken map[string]bool) {
-	var prev uint64
-	if l := s.x.leases[r.id]; l != nil {
-		prev = l.seq
-	}
-	if r.write = prev == r.prev && !taken[r.id]; !r.write {
-		r.outcome = errAgain
-		return
-	}
-	taken[r.id] = true
-	r.entry = entry{id: r.id, kind: r.kind, epoch: r.snap.Epoch, version: 1}
-}
-
-// judge decides whether r is written after what p tells, and adds it to p.
-func (r *request) judge(p *pending) {
-	r.early = p.early
-	if p.tooNew != nil {
-		r.outcome = store.Answer(p.fence, p.tooNew, "")
-		return
-	}
-	switch r.kind {
-	case envelope.Snapshot:
-		r.judgeSave(p)
-	case envelope.Claim:
-		r.judgeClaim(p)
-	case envelope.Deletion:
-		r.judgeDeletion(p)
-	}
-	if r.write {
-		p.early, p.fence = true, store.Fence{Epoch: r.entry.epoch, Version: r.entry.version}
-	}
-}
-
-func (r *request) judgeSave(p *pending) {
-	repeat, err := store.Judge(p.fence, p.last, &r.snap)
-	switch {
-	case err != nil:
-		r.outcome = err
-		return
-	case repeat && p.early:
-		return // shares the outcome of the save that it repeats
-	case repeat && !r.again:
-		r.outcome = errAgain
-		return
-	}
-	if r.batch.released && r.encoded == (span{}) {
-		r.outcome = errAgain // the caller may have taken its data back
-		return
-	}
-	r.write = true
-	r.entry = entry{id: r.id, kind: r.kind, epoch: r.snap.Epoch, version: r.snap.Version, writeID: r.snap.WriteID}
-	p.last, p.deleted = r.snap.Attempt(), false
-}
-
-func (r *request) judgeClaim(p *pending) {
-	switch epoch := r.snap.Epoch; {
-	case epoch < p.fence.Epoch:
-		r.outcome = fenced(p.fence, epoch)
-	case epoch > p.fence.Epoch:
-		r.write = true
-		r.entry = entry{id: r.id, kind: r.kind, epoch: epoch, version: p.fence.Version, deleted: p.deleted}
-	case !p.early:
-		r.outcome = errAgain
-	}
-}
-
-func (r *request) judgeDeletion(p *pending) {
-	if p.fence != r.expect {
-		r.outcome = errAgain
-		return
-	}
-	r.write = true
-	r.entry = entry{id: r.id, kind: r.kind, epoch: p.fence.Epoch + 1, version: p.fence.Version}
-	p.last, p.deleted = store.Attempt{}, true
+	clear(b.reqs)
+	s.spare = b.reqs[:0]
 }

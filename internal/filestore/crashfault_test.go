@@ -68,10 +68,10 @@ type faulty struct {
 	mu     sync.Mutex
 }
 
-func runFaulty(t *testing.T, f fault, wrap func(vfs.Dir) vfs.Dir) *faulty {
+func runFaulty(t *testing.T, f fault, tidy tidiness, wrap func(vfs.Dir) vfs.Dir) *faulty {
 	run := &faulty{f: f}
 	synctest.Test(t, func(*testing.T) {
-		run.w = &world{disk: crashfs.New(), keep: 2, wrap: wrap, live: newHistory()}
+		run.w = &world{disk: crashfs.New(), keep: 2, tidy: tidy, wrap: wrap, live: newHistory()}
 		run.w.disk.Inject(run.hook)
 		faultScript(run.w, run.look)
 		if run.kind != "syncdir" {
@@ -132,8 +132,8 @@ func (run *faulty) finish() {
 }
 
 // faults calls try with each fault of the script.
-func faults(t *testing.T, try func(f fault) bool) {
-	clean := runFaulty(t, fault{at: -1}, nil)
+func faults(t *testing.T, tidy tidiness, try func(f fault) bool) {
+	clean := runFaulty(t, fault{at: -1}, tidy, nil)
 	require.NoError(t, clean.failed)
 	for at := range clean.w.disk.Ops() {
 		for _, err := range faultErrors {
@@ -152,22 +152,24 @@ func TestCrash_simulated_errors_at_every_operation(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	t.Logf("seed %d", seed)
 	injected, states := 0, 0
-	faults(t, func(f fault) bool {
-		if testing.Short() && r.IntN(8) > 0 {
+	for _, tidy := range []tidiness{patient, eager} {
+		faults(t, tidy, func(f fault) bool {
+			if testing.Short() && r.IntN(8) > 0 {
+				return true
+			}
+			run := runFaulty(t, f, tidy, nil)
+			if run.kind == "" || f.done && run.kind != "publish" && run.kind != "rename" && run.kind != "remove" && run.kind != "close" {
+				return true
+			}
+			injected++
+			x := explorer{r: r, keep: 2, tidy: tidy, deeper: 64, from: run.place, sparse: true, failed: run.failed}
+			if x.failed == nil {
+				x.explore(run.w, 2)
+			}
+			states += x.states
+			require.NoError(t, x.failed, "%v: %s, tidiness %d, seed %d", f, run.kind, tidy, seed)
 			return true
-		}
-		run := runFaulty(t, f, nil)
-		if run.kind == "" || f.done && run.kind != "publish" && run.kind != "rename" && run.kind != "remove" && run.kind != "close" {
-			return true
-		}
-		injected++
-		x := explorer{r: r, keep: 2, deeper: 64, from: run.place, sparse: true, failed: run.failed}
-		if x.failed == nil {
-			x.explore(run.w, 2)
-		}
-		states += x.states
-		require.NoError(t, x.failed, "%v: %s, seed %d", f, run.kind, seed)
-		return true
-	})
+		})
+	}
 	t.Logf("crash: errors injected at every operation: errors=%d lost=0 torn=0 mixed=0 crash_states_after_them=%d seed=%d", injected, states, seed)
 }

@@ -13,32 +13,33 @@ import (
 func workloads() (list []workload) {
 	for keep := 1; keep <= 3; keep++ {
 		list = append(list,
-			workload{"single saves", keep, singleSaves},
-			workload{"saves in one commit", keep, jointSaves},
-			workload{"deletions", keep, deletions},
+			workload{name: "single saves", keep: keep, run: singleSaves},
+			workload{name: "saves in one commit", keep: keep, run: jointSaves},
+			workload{name: "deletions", keep: keep, run: deletions},
 		)
 	}
 	list = append(list,
-		workload{"claims", 2, claims},
-		workload{"leases", 2, leases},
-		workload{"deletion of what lies beside live state", 2, deletionInBundle},
-		workload{"process that sleeps while others come and go", 1, sleeper},
-		workload{"rotten generation set aside", 2, rotten},
+		workload{name: "claims", keep: 2, run: claims},
+		workload{name: "leases", keep: 2, run: leases},
+		workload{name: "deletion of what lies beside live state", keep: 2, run: deletionInBundle},
+		workload{name: "deletion that cannot be cleaned up at once", keep: 1, run: lateBurial},
+		workload{name: "process that sleeps while others come and go", keep: 1, run: sleeper},
+		workload{name: "rotten generation set aside", keep: 2, run: rotten},
 	)
 	for n := range 22 {
 		list = append(list,
-			workload{fmt.Sprintf("saves of two processes, one paused at operation %d", n), 2, interleaved(n)},
-			workload{fmt.Sprintf("take-over from a process paused at operation %d", n), 2, takenOver(n)},
-			workload{fmt.Sprintf("first saves of two processes, one paused at operation %d", n), 1, firstTogether(n)},
+			workload{name: fmt.Sprintf("saves of two processes, one paused at operation %d", n), keep: 2, run: interleaved(n)},
+			workload{name: fmt.Sprintf("take-over from a process paused at operation %d", n), keep: 2, run: takenOver(n)},
+			workload{name: fmt.Sprintf("first saves of two processes, one paused at operation %d", n), keep: 1, run: firstTogether(n)},
 		)
 	}
 	for n := range 9 {
 		for m := range 9 {
-			list = append(list, workload{fmt.Sprintf("saves of two processes, paused at operations %d and %d", n, m), 2, crossed(n, m)})
+			list = append(list, workload{name: fmt.Sprintf("saves of two processes, paused at operations %d and %d", n, m), keep: 2, run: crossed(n, m)})
 		}
 	}
 	for n := range 24 {
-		list = append(list, workload{fmt.Sprintf("process killed at operation %d", n), 2, killed(n)})
+		list = append(list, workload{name: fmt.Sprintf("process killed at operation %d", n), keep: 2, run: killed(n)})
 	}
 	return list
 }
@@ -133,6 +134,19 @@ func deletionInBundle(w *world) {
 	p.Close()
 }
 
+// lateBurial lets a deletion and what it deleted become garbage together.
+func lateBurial(w *world) {
+	a, b := w.open(), w.open()
+	a.save("x", 10)
+	b.save("y", 10)
+	a.delete("x")
+	b.save("y", 10)
+	a.claim("x", 1)
+	b.kill()
+	a.save("y", 10)
+	a.Close()
+}
+
 func sleeper(w *world) {
 	a := w.open()
 	a.save("a", 10)
@@ -152,6 +166,8 @@ func sleeper(w *world) {
 
 // rotten saves over an old generation that does not verify any more.
 func rotten(w *world) {
+	tidy := w.tidy
+	w.tidy = patient // so that it lies where it was saved
 	p := w.open()
 	p.save("a", 10)
 	p.save("a", 10)
@@ -162,6 +178,7 @@ func rotten(w *world) {
 	bad[len(bad)-1] ^= 1
 	w.disk = crashfs.From(w.disk.Image().With("c-0000000000000001", bad))
 	w.past.rotten = 1
+	w.tidy = tidy
 	for range 2 {
 		p = w.open()
 		p.save("a", 10)
@@ -266,7 +283,7 @@ func killed(n int) func(w *world) {
 // failing is the workload l with an error at an operation drawn from r.
 func failing(r *rand.Rand, l workload) workload {
 	f := fault{at: r.IntN(300), err: faultErrors[r.IntN(len(faultErrors))], sticky: r.IntN(2) == 0}
-	return workload{fmt.Sprintf("%s, with %v", l.name, f), l.keep, func(w *world) {
+	return workload{name: fmt.Sprintf("%s, with %v", l.name, f), keep: l.keep, run: func(w *world) {
 		run := faulty{w: w, f: f}
 		w.disk.Inject(run.hook)
 		l.run(w)
@@ -275,7 +292,7 @@ func failing(r *rand.Rand, l workload) workload {
 
 // random is a workload of steps drawn from r.
 func random(r *rand.Rand, steps int) workload {
-	return workload{"random", 1 + r.IntN(3), func(w *world) {
+	return workload{name: "random", keep: 1 + r.IntN(3), run: func(w *world) {
 		ps := []*proc{w.open()}
 		held := map[*proc]*store.Lease{}
 		ids := []string{"a", "b", "c", "d"}[:1+r.IntN(4)]

@@ -118,7 +118,7 @@ type mutant struct {
 }
 
 func mutants() []mutant {
-	return []mutant{
+	return append(compactionMutants(), []mutant{
 		{"content is not synced", unsyncedContent, false},
 		{"the directory is not synced", func(d vfs.Dir) vfs.Dir { return &bent{Dir: d, sync: func() error { return nil }} }, false},
 		{"content is synced after it was published", publishBeforeSync, false},
@@ -139,7 +139,7 @@ func mutants() []mutant {
 		{"a file that cannot be opened is taken for damaged", damagedByError(syscall.EMFILE), true},
 		{"a file that cannot be opened is taken for absent", absentByError, true},
 		{"an I/O error of reading is taken for damage", damagedByError(syscall.EIO), true},
-	}
+	}...)
 }
 
 func unsyncedContent(d vfs.Dir) vfs.Dir {
@@ -429,9 +429,9 @@ func absentByError(d vfs.Dir) vfs.Dir {
 func (m mutant) hunt(t *testing.T, seed uint64) (evidence string) {
 	r := rand.New(rand.NewPCG(seed, 2))
 	judge := func(w *world, x *explorer) bool {
-		x.r, x.keep, x.deeper = r, w.keep, 64
+		x.r, x.keep, x.tidy, x.deeper = r, w.keep, min(w.tidy, eager), 64
 		if x.failed == nil {
-			x.explore(w, 8)
+			x.explore(w, 16)
 		}
 		if x.failed != nil {
 			evidence, _, _ = strings.Cut(x.failed.Error(), "\n")
@@ -439,14 +439,14 @@ func (m mutant) hunt(t *testing.T, seed uint64) (evidence string) {
 		return evidence != ""
 	}
 	if !m.late {
-		for _, l := range workloads() {
+		for _, l := range append(workloads(), compactions()...) {
 			if judge(l.perform(t, r, m.bend), &explorer{}) {
 				return l.name + ": " + evidence
 			}
 		}
 	}
-	faults(t, func(f fault) bool {
-		run := runFaulty(t, f, m.bend)
+	faults(t, patient, func(f fault) bool {
+		run := runFaulty(t, f, patient, m.bend)
 		if run.kind != "" && judge(run.w, &explorer{from: run.place, sparse: true, failed: run.failed}) {
 			evidence = f.String() + ": " + evidence
 		}

@@ -24,6 +24,7 @@ import (
 type explorer struct {
 	r      *rand.Rand
 	keep   int
+	tidy   tidiness
 	deeper int  // one of so many recoveries is explored itself
 	from   int  // position from which on states are tried
 	sparse bool // only after what a process was told
@@ -87,8 +88,8 @@ func (x *explorer) trace(disk *crashfs.Disk, h *history, most, depth int) {
 // history promises, then writes to it and explores, to the depth given, the
 // crashes meanwhile.
 func (x *explorer) recover(img *crashfs.Image, h *history, depth int) error {
-	w := &world{disk: crashfs.From(img), keep: x.keep, live: newHistory()}
-	s, err := filestore.New(w.disk.Open(), filestore.Options{Keep: x.keep})
+	w := &world{disk: crashfs.From(img), keep: x.keep, tidy: x.tidy, live: newHistory()}
+	s, err := filestore.New(w.disk.Open(), x.tidy.options(x.keep))
 	if err != nil {
 		return fmt.Errorf("the store does not open: %w", err)
 	}
@@ -300,7 +301,7 @@ func TestCrash_simulated_power_cuts(t *testing.T) {
 func cutPower(t *testing.T, sum *tally, part int, seed uint64, want int) {
 	numbers := func() *rand.Rand { return rand.New(rand.NewPCG(seed, uint64(part)<<32|uint64(sum.workloads))) }
 	try := func(l workload, r *rand.Rand, most int) {
-		x := explorer{r: r, keep: l.keep, deeper: 96}
+		x := explorer{r: r, keep: l.keep, tidy: min(l.tidy, eager), deeper: 96}
 		x.explore(l.perform(t, r, nil), most)
 		sum.workloads++
 		sum.states += x.states
@@ -314,6 +315,13 @@ func cutPower(t *testing.T, sum *tally, part int, seed uint64, want int) {
 	for i, l := range workloads() {
 		if i%crashParts == part {
 			try(l, numbers(), most)
+			l.name, l.tidy = l.name+", compacting", eager
+			try(l, numbers(), max(16, most/16)) // it does more, so there are more moments
+		}
+	}
+	for i, l := range compactions() {
+		if i%crashParts == part {
+			try(l, numbers(), most)
 		}
 	}
 	sum.fixed = sum.states
@@ -323,6 +331,7 @@ func cutPower(t *testing.T, sum *tally, part int, seed uint64, want int) {
 		if r.IntN(3) == 0 {
 			l = failing(r, l)
 		}
+		l.tidy = tidiness(r.IntN(3))
 		try(l, r, 12)
 	}
 }

@@ -21,6 +21,7 @@ import (
 type world struct {
 	disk *crashfs.Disk
 	keep int
+	tidy tidiness
 	r    *rand.Rand
 	wrap func(vfs.Dir) vfs.Dir // what the mutant makes of the file system; nil: nothing
 
@@ -30,6 +31,23 @@ type world struct {
 	errs     []error  // that processes were told
 	writes   int
 	together [][]*attempt
+}
+
+// A tidiness says how eagerly stores delete and compact.
+type tidiness int
+
+const (
+	patient tidiness = iota // as in production
+	eager                   // after every commit
+	beside                  // after every commit, beside the next one
+)
+
+func (t tidiness) options(keep int) filestore.Options {
+	o := filestore.Options{Keep: keep, Serial: t != beside}
+	if t != patient {
+		o.CleanEvery, o.Compact = 1, filestore.Compaction{Slack: 1, Files: 1, Merge: 2}
+	}
+	return o
 }
 
 // A proc is a process that has a store open.
@@ -50,7 +68,7 @@ func (w *world) dir(p *crashfs.Proc) vfs.Dir {
 // closed store: it fails at everything, which the crash check then sees.
 func (w *world) open() *proc {
 	p := w.disk.Open()
-	s, err := filestore.New(w.dir(p), filestore.Options{Keep: w.keep})
+	s, err := filestore.New(w.dir(p), w.tidy.options(w.keep))
 	if err != nil {
 		w.failed(err)
 		s, _ = filestore.New(crashfs.New().Open(), filestore.Options{Keep: w.keep})
@@ -273,12 +291,13 @@ type workload struct {
 	name string
 	keep int
 	run  func(w *world)
+	tidy tidiness
 }
 
 // perform runs the workload and returns its record.
 func (l workload) perform(t *testing.T, r *rand.Rand, wrap func(vfs.Dir) vfs.Dir) (w *world) {
 	synctest.Test(t, func(*testing.T) {
-		w = &world{disk: crashfs.New(), keep: l.keep, r: r, wrap: wrap, live: newHistory()}
+		w = &world{disk: crashfs.New(), keep: l.keep, tidy: l.tidy, r: r, wrap: wrap, live: newHistory()}
 		l.run(w)
 	})
 	return w

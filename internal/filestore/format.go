@@ -71,7 +71,7 @@ func (s *Store) ensureFormat() error {
 		return nil
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		err = s.publish(formatName, newFormat())
+		err = s.publish(formatName, func(f vfs.File) error { return writeAll(f, newFormat()) })
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err

@@ -241,3 +241,18 @@ func newStore(d vfs.Dir) (*filestore.Store, error) {
 var castagnoli, ieee = crc32.MakeTable(crc32.Castagnoli), crc32.IEEETable
 
 func crc(t *crc32.Table, s string) uint32 { return crc32.Checksum([]byte(s), t) }
+
+// overwriteAtRandom saves so many components, each by a caller of its own, about
+// times times, some much more often than others.
+func overwriteAtRandom(t testing.TB, s *filestore.Store, components, size, times int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for i := range components {
+		wg.Go(func() {
+			for v := range uint64(1 + times*2*(i%17)/16) {
+				require.NoError(t, s.Save(ctx, fmt.Sprint("c", i), snap(1, v+1, strings.Repeat("x", size))))
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -152,7 +152,7 @@ func (s *Store) storedLease(ctx context.Context, name string) (*store.Lease, uin
 			return l, r.seq, s.told(err)
 		}
 		if try == 3 {
-			return &store.Lease{Name: name, Epoch: r.epoch}, r.seq, fmt.Errorf("%w: the lease record in %s is gone", store.ErrCorrupt, commitName(r.seq))
+			return &store.Lease{Name: name, Epoch: r.epoch}, r.seq, fmt.Errorf("%w: the lease record in %s is gone", store.ErrCorrupt, commitName(r.file.seq))
 		}
 		if err := s.lookAgain(ctx); err != nil {
 			return nil, 0, err
@@ -197,7 +197,7 @@ func (s *Store) decodeLease(name string, r *leaseRecord) (l store.Lease, err err
 		return l, err
 	}
 	if err = json.Unmarshal(rec.Data, &l); err != nil || l.Name != name || l.Epoch != r.epoch {
-		return l, fmt.Errorf("%w: the lease record in %s does not read", store.ErrCorrupt, commitName(r.seq))
+		return l, fmt.Errorf("%w: the lease record in %s does not read", store.ErrCorrupt, commitName(r.file.seq))
 	}
 	return l, nil
 }
@@ -205,12 +205,13 @@ func (s *Store) decodeLease(name string, r *leaseRecord) (l store.Lease, err err
 // putLease stores l in place of the record in commit at, errAgain when another
 // one took that place.
 func (s *Store) putLease(ctx context.Context, l *store.Lease, at uint64) (err error) {
-	r := newRequest(envelope.Lease, l.Name)
+	r := s.newRequest(envelope.Lease, l.Name)
 	r.snap.Epoch, r.prev = l.Epoch, at
 	if r.lease, err = json.Marshal(l); err != nil {
 		return err
 	}
-	return s.submit(ctx, r)
+	_, err = s.submit(ctx, r)
+	return err
 }
 
 // holderGone reports whether the holder of l is known to be dead: its kernel

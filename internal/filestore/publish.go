@@ -7,7 +7,7 @@ import (
 	"github.com/durablestate/durable/internal/vfs"
 )
 
-// publish writes parts to a new file and gives it its name once the content is
+// publish lets write fill a new file and gives it its name once the content is
 // durable; the name itself is durable after the next syncDir. The error is
 // fs.ErrExist when the name is taken. After any other error of the rename itself
 // the file may exist: whoever comes next finds the name taken.
@@ -15,50 +15,79 @@ import (
 // A sync that failed is not tried again, not even by a later call on the same
 // file: the kernel marks pages clean that it could not write, and the next sync
 // would report success.
-func (s *Store) publish(name string, parts ...[]byte) error {
-	temp := tempName()
-	f, err := s.dir.Create(temp)
+func (s *Store) publish(name string, write func(vfs.File) error) error {
+	temp, err := s.prepare(write)
 	if err != nil {
 		return err
 	}
-	err = writeAll(f, parts)
+	return s.name(temp, name)
+}
+
+// prepare returns a new file under a temporary name whose content is durable.
+func (s *Store) prepare(write func(vfs.File) error) (temp string, err error) {
+	temp = tempName()
+	s.own(temp, true)
+	f, err := s.dir.Create(temp)
+	if err != nil {
+		s.own(temp, false)
+		return "", err
+	}
+	err = write(f)
 	if err == nil {
 		err = f.Sync()
 	}
 	if e := f.Close(); err == nil {
 		err = e // NFS and quotas report a full disk here
 	}
-	if err == nil {
-		err = s.dir.Publish(temp, name)
-	}
 	if err != nil {
 		s.discard(temp)
+		return "", err
+	}
+	return temp, nil
+}
+
+// name gives the file temp its final name, or removes it.
+func (s *Store) name(temp, name string) error {
+	err := s.dir.Publish(temp, name)
+	if err != nil {
+		s.discard(temp)
+	}
+	if err == nil {
+		s.own(temp, false)
 	}
 	return err
 }
 
-func writeAll(f vfs.File, parts [][]byte) error {
-	for _, p := range parts {
-		if _, err := f.Write(p); err != nil {
-			return err
-		}
+// own notes that this store is about to publish temp, or not any more: cleaning
+// leaves it alone meanwhile.
+func (s *Store) own(temp string, is bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if is {
+		s.temps[temp] = true
+	} else {
+		delete(s.temps, temp)
 	}
-	return nil
 }
 
 // discard removes a temporary that is of no use, now or with the next cleaning.
 func (s *Store) discard(temp string) {
-	if s.dir.Remove(temp) != nil {
-		s.mu.Lock()
+	err := s.dir.Remove(temp)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.temps, temp)
+	if err != nil {
 		s.litter.stray = append(s.litter.stray, temp)
-		s.mu.Unlock()
 	}
 }
 
 // syncDir makes all names durable that existed when it was called. If it fails
 // nobody can know which are, and trying again would prove nothing: the store
-// takes no more writes until it is opened anew.
+// takes no more writes until it is opened anew. One waits for the other: the
+// kernel may tell of an error only once.
 func (s *Store) syncDir() error {
+	s.syncing <- struct{}{}
+	defer func() { <-s.syncing }()
 	s.mu.Lock()
 	last, removals, err := s.x.last, s.removals, s.poison
 	s.mu.Unlock()

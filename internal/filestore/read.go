@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-	"maps"
 	"slices"
 
 	"github.com/durablestate/durable/internal/envelope"
@@ -36,7 +35,7 @@ func (s *Store) current(ctx context.Context, id string) (view, error) {
 func (s *Store) known(id string) view {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := s.x.view(id)
+	v := s.x.view(s.x.comps.get(id))
 	v.gens = slices.Clone(v.gens)
 	return v
 }
@@ -48,7 +47,7 @@ func (s *Store) Load(ctx context.Context, id string) (*store.Snapshot, error) {
 		if err != nil {
 			return nil, err
 		}
-		snap, err := s.loadNewest(ctx, id, &v)
+		snap, err := s.loadNewest(ctx, &v)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return snap, s.told(err)
 		}
@@ -57,7 +56,7 @@ func (s *Store) Load(ctx context.Context, id string) (*store.Snapshot, error) {
 			return nil, err
 		}
 		if try == 3 {
-			return nil, store.Answer(v.fence, store.ErrLost, "%s is gone", commitName(v.gens[len(v.gens)-1].seq))
+			return nil, store.Answer(v.fence, store.ErrLost, "%s is gone", commitName(v.gens[len(v.gens)-1].file.seq))
 		}
 	}
 }
@@ -73,7 +72,7 @@ func (s *Store) lookAgain(ctx context.Context) error {
 
 // loadNewest returns the newest generation that verifies. The error is
 // fs.ErrNotExist when the newest one is not where it should be.
-func (s *Store) loadNewest(ctx context.Context, id string, v *view) (*store.Snapshot, error) {
+func (s *Store) loadNewest(ctx context.Context, v *view) (*store.Snapshot, error) {
 	if err := s.absent(v); err != nil {
 		return nil, err
 	}
@@ -82,7 +81,7 @@ func (s *Store) loadNewest(ctx context.Context, id string, v *view) (*store.Snap
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		snap, err := s.read(id, &v.gens[i])
+		snap, err := s.read(ctx, v.comp, &v.gens[i])
 		switch {
 		case err == nil:
 			snap.LastVersion = max(v.fence.Version, snap.Version)
@@ -113,30 +112,59 @@ func (s *Store) absent(v *view) error {
 	return store.Answer(v.fence, store.ErrLost, "version %d is not in the directory", v.fence.Version)
 }
 
-// read returns the generation g of id if it verifies.
-func (s *Store) read(id string, g *gen) (*store.Snapshot, error) {
-	if g.verdict == bad {
-		return nil, fmt.Errorf("%w: %s is damaged or out of place", store.ErrCorrupt, commitName(g.seq))
+// read returns the generation g of c if it verifies.
+func (s *Store) read(ctx context.Context, c *component, g *gen) (*store.Snapshot, error) {
+	if g.verdict() == bad {
+		return nil, fmt.Errorf("%w: %s is damaged or out of place", store.ErrCorrupt, commitName(g.file.seq))
 	}
-	snap, err := s.readPlace(id, g)
+	b, err := s.readRecord(g.place())
+	for try := 0; try < maxFollowed && errors.Is(err, fs.ErrNotExist); try++ {
+		to, ok := s.movedTo(ctx, c, g)
+		if !ok {
+			break
+		}
+		g = &to
+		b, err = s.readRecord(g.place())
+	}
+	var snap *store.Snapshot
+	if err == nil {
+		snap, err = decode(c.id, g, b)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case err == nil:
-		s.x.judge(id, g.place, good)
+		c.judge(g, good)
 	case errors.Is(err, store.ErrCorrupt):
-		s.x.judge(id, g.place, bad)
-		err = fmt.Errorf("%s: %w", commitName(g.seq), err)
+		c.judge(g, bad)
+		err = fmt.Errorf("%s: %w", commitName(g.file.seq), err)
 	}
 	return snap, err
 }
 
-func (s *Store) readPlace(id string, g *gen) (*store.Snapshot, error) {
-	b, err := s.readRecord(g.place)
-	if err != nil {
-		return nil, err
+// maxFollowed bounds how often a generation is followed that is being moved.
+const maxFollowed = 3
+
+// movedTo returns the same generation in the file that it was moved to.
+func (s *Store) movedTo(ctx context.Context, c *component, g *gen) (gen, bool) {
+	if to, ok := s.elsewhere(c, g); ok {
+		return to, ok
 	}
-	return decode(id, g, b)
+	if s.lookAgain(ctx) != nil {
+		return gen{}, false
+	}
+	return s.elsewhere(c, g)
+}
+
+func (s *Store) elsewhere(c *component, g *gen) (gen, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range c.gens {
+		if o.version == g.version && o.epoch == g.epoch && !o.same(g) {
+			return o, true
+		}
+	}
+	return gen{}, false
 }
 
 // decode reads b, which must be exactly the generation g of id.
@@ -150,12 +178,12 @@ func decode(id string, g *gen, b []byte) (*store.Snapshot, error) {
 
 // readRecord returns the bytes of the record at p.
 func (s *Store) readRecord(p place) ([]byte, error) {
-	f, err := s.openCommit(p.seq)
+	f, err := s.openCommit(p.file.seq)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return s.readFrom(f, p)
+	return s.readFrom(f, p, nil)
 }
 
 func (s *Store) openCommit(seq uint64) (vfs.File, error) {
@@ -166,8 +194,9 @@ func (s *Store) openCommit(seq uint64) (vfs.File, error) {
 	return f, err
 }
 
-// readFrom checks the length before it allocates.
-func (s *Store) readFrom(f vfs.File, p place) ([]byte, error) {
+// readFrom reads the record at p into buf or, if that is too small, into memory
+// of its own. It checks the length before it allocates.
+func (s *Store) readFrom(f vfs.File, p place, buf []byte) ([]byte, error) {
 	size, err := f.Size()
 	switch {
 	case err != nil:
@@ -177,7 +206,7 @@ func (s *Store) readFrom(f vfs.File, p place) ([]byte, error) {
 	case s.opts.MaxBytes > 0 && p.size > s.opts.MaxBytes+envelope.MaxHeaderLen:
 		return nil, fmt.Errorf("%w: %d bytes are stored, the limit is %d; raise MaxStateBytes", store.ErrTooLarge, p.size, s.opts.MaxBytes)
 	}
-	return readAt(f, p.off, p.size)
+	return readInto(f, p.off, p.size, buf)
 }
 
 // List implements store.Store.
@@ -204,9 +233,9 @@ func (s *Store) List(ctx context.Context) iter.Seq2[string, error] {
 func (s *Store) listed() (ids []string, damaged error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id := range maps.Keys(s.x.comps) {
-		if c := s.x.comps[id]; !c.deleted && c.fence.Version > 0 {
-			ids = append(ids, id)
+	for _, c := range s.x.comps.slots {
+		if c != nil && !c.deleted && c.fence.Version > 0 {
+			ids = append(ids, c.id)
 		}
 	}
 	for _, d := range s.x.damage {
@@ -236,13 +265,13 @@ func (s *Store) history(ctx context.Context, id string) ([]store.SnapshotInfo, e
 		return nil, err
 	}
 	var infos []store.SnapshotInfo
-	for g, r := range s.retained(ctx, id, &v) {
+	for g, r := range s.retained(ctx, &v) {
 		switch {
 		case r.err == nil:
 			infos = append(infos, describe(r.snap))
 		case errors.Is(r.err, fs.ErrNotExist):
 			if g.version == v.fence.Version {
-				infos = append(infos, undescribed(g, store.Answer(v.fence, store.ErrLost, "%s is gone", commitName(g.seq))))
+				infos = append(infos, undescribed(g, store.Answer(v.fence, store.ErrLost, "%s is gone", commitName(g.file.seq))))
 			}
 		case errors.Is(r.err, store.ErrCorrupt), errors.Is(r.err, store.ErrTooNew), errors.Is(r.err, store.ErrTooLarge):
 			infos = append(infos, undescribed(g, r.err))
@@ -260,12 +289,12 @@ type reading struct {
 
 // retained reads the generations of v, newest first, until as many verified as
 // are kept.
-func (s *Store) retained(ctx context.Context, id string, v *view) iter.Seq2[*gen, reading] {
+func (s *Store) retained(ctx context.Context, v *view) iter.Seq2[*gen, reading] {
 	return func(yield func(*gen, reading) bool) {
 		for i, n := len(v.gens)-1, 0; i >= 0 && n < s.opts.Keep; i-- {
 			g, r := &v.gens[i], reading{err: ctx.Err()}
 			if r.err == nil {
-				r.snap, r.err = s.read(id, g)
+				r.snap, r.err = s.read(ctx, v.comp, g)
 			}
 			if r.err == nil {
 				n++
@@ -285,7 +314,7 @@ func describe(snap *store.Snapshot) store.SnapshotInfo {
 }
 
 func undescribed(g *gen, err error) store.SnapshotInfo {
-	return store.SnapshotInfo{Epoch: g.epoch, Version: g.version, Bytes: int(g.size), Err: err}
+	return store.SnapshotInfo{Epoch: g.epoch, Version: g.version, Bytes: int(g.place().size), Err: err}
 }
 
 // LoadVersion implements store.Store.
@@ -294,12 +323,12 @@ func (s *Store) LoadVersion(ctx context.Context, id string, version uint64) (*st
 	if err != nil {
 		return nil, err
 	}
-	for g, r := range s.retained(ctx, id, &v) {
+	for g, r := range s.retained(ctx, &v) {
 		switch {
 		case g.version != version:
 			continue
 		case errors.Is(r.err, fs.ErrNotExist):
-			return nil, store.Answer(v.fence, store.ErrLost, "%s is gone", commitName(g.seq))
+			return nil, store.Answer(v.fence, store.ErrLost, "%s is gone", commitName(g.file.seq))
 		case r.err != nil:
 			return nil, store.Answer(v.fence, s.told(r.err), "")
 		}

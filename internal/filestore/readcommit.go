@@ -46,7 +46,7 @@ func readEntries(f vfs.File, seq uint64, size int64) ([]entry, error) {
 		return nil, err
 	}
 	h, err := envelope.ParseHeader(head)
-	if err == nil && h.Kind != envelope.Index {
+	if err == nil && !isTable(h.Kind) {
 		return []entry{single(h, size)}, nil
 	}
 	if errors.Is(err, store.ErrTooNew) {
@@ -102,7 +102,7 @@ func readLastIndex(f vfs.File, seq uint64, size int64) ([]entry, error) {
 		if at < 0 {
 			break
 		}
-		if h, err := envelope.ParseHeader(tail[at:]); err == nil && h.Kind == envelope.Index && h.Len() == len(tail)-at {
+		if h, err := envelope.ParseHeader(tail[at:]); err == nil && isTable(h.Kind) && h.Len() == len(tail)-at {
 			return parseBundle(tail[at:], h, seq, size)
 		}
 		end = at
@@ -110,16 +110,22 @@ func readLastIndex(f vfs.File, seq uint64, size int64) ([]entry, error) {
 	return nil, fmt.Errorf("%w: no index", store.ErrCorrupt)
 }
 
-// parseBundle reads the index envelope b of a file of size bytes.
+func isTable(k envelope.Kind) bool { return k == envelope.Table || k == envelope.Index }
+
+// parseBundle reads the table envelope b of a file of size bytes.
 func parseBundle(b []byte, h *envelope.Header, seq uint64, size int64) ([]entry, error) {
 	r, err := h.Verify(b)
 	if err != nil {
 		return nil, err
 	}
-	if r.Version != seq {
+	if r.Version != seq && (r.Version != 0 || r.Kind != envelope.Table) {
 		return nil, fmt.Errorf("%w: it was commit %d", store.ErrCorrupt, r.Version)
 	}
-	entries, err := parseIndex(r.Data, int64(len(b)))
+	parse := parseTable
+	if r.Kind == envelope.Index {
+		parse = parseIndex
+	}
+	entries, err := parse(r.Data, int64(len(b)))
 	for i := range entries {
 		e := &entries[i]
 		if e.off+e.size > size {
@@ -131,8 +137,15 @@ func parseBundle(b []byte, h *envelope.Header, seq uint64, size int64) ([]entry,
 
 // readAt reads exactly n bytes at off, n being within the size of the file. A
 // file that turns out to be shorter is corrupt. An EIO is tried once more.
-func readAt(f vfs.File, off, n int64) ([]byte, error) {
-	b := make([]byte, n)
+func readAt(f vfs.File, off, n int64) ([]byte, error) { return readInto(f, off, n, nil) }
+
+// readInto is readAt into buf, if that is large enough.
+func readInto(f vfs.File, off, n int64, buf []byte) ([]byte, error) {
+	b := buf
+	if int64(cap(b)) < n {
+		b = make([]byte, n)
+	}
+	b = b[:n]
 	m, err := f.ReadAt(b, off)
 	if errors.Is(err, syscall.EIO) {
 		m, err = f.ReadAt(b, off)

@@ -16,10 +16,12 @@
 //	x-c-<number>       a superseded commit that did not verify, kept aside
 //	.t-<random>        a file being written, or left by a crash
 //
-// Goroutines: one committer while saves wait, none otherwise.
+// Goroutines: one committer while saves wait, one cleaner while it deletes or
+// compacts, none otherwise.
 package filestore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +39,11 @@ type Options struct {
 	MaxBytes int64 // of one state; more is not read. 0: no limit
 
 	RequireDurable bool // refuse a file system that may lose what was synced
+
+	// For tests.
+	Serial     bool       // clean between commits, not beside them
+	CleanEvery int        // commits; 0: cleanEvery
+	Compact    Compaction // when it is due
 }
 
 // Store implements store.Store on one directory.
@@ -49,6 +56,9 @@ type Store struct {
 	io      chan struct{}
 	lock    vfs.Lock  // on LOCK; guarded by io, as is
 	scanned time.Time // when the directory last changed before the last scan, zero if that is not certain
+
+	syncing chan struct{} // held during a sync of the directory
+	handed  chan struct{} // tells a committer that waits for the cleaner of a move
 
 	mu             sync.Mutex // guards what follows; never held during I/O
 	x              index
@@ -65,9 +75,18 @@ type Store struct {
 	idle           chan struct{}      // closed when the running committer ends
 	giveUp         context.CancelFunc // ends the committer's wait for the writers' lock
 	held           map[string]*heldLease
+	awaited        int           // the committer waits for that many requests, 0 if it does not
+	arrived        chan struct{} // closed when they are there
+	move           *move         // records in a new place, to be published
+	cleaning       chan struct{} // closed when the running cleaner ends, nil if there is none
 	litter         litter
+	temps          map[string]bool // of this store, about to be published
 
-	scratch []byte // the committer's encoding buffer
+	// What is used again.
+	requests sync.Pool
+	enc      encoder
+	judging  judging // with mu held
+	spare    []*request
 }
 
 var _ store.Store = (*Store)(nil)
@@ -96,12 +115,17 @@ func Open(path string, opts Options) (*Store, error) {
 // New opens the store in dir, which it closes in the end unless it fails. It
 // writes nothing and takes no lock.
 func New(dir vfs.Dir, opts Options) (*Store, error) {
+	opts.CleanEvery = cmp.Or(opts.CleanEvery, cleanEvery)
+	opts.Compact.setDefaults()
 	s := &Store{
-		dir:  dir,
-		opts: opts,
-		io:   make(chan struct{}, 1),
-		x:    newIndex(opts.Keep),
-		held: map[string]*heldLease{},
+		dir:     dir,
+		opts:    opts,
+		io:      make(chan struct{}, 1),
+		syncing: make(chan struct{}, 1),
+		handed:  make(chan struct{}, 1),
+		x:       newIndex(opts.Keep),
+		held:    map[string]*heldLease{},
+		temps:   map[string]bool{},
 	}
 	if err := s.rescan(context.Background()); err != nil {
 		return nil, err
@@ -122,6 +146,12 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	if idle != nil {
 		<-idle
+	}
+	s.mu.Lock()
+	cleaning := s.cleaning
+	s.mu.Unlock()
+	if cleaning != nil {
+		<-cleaning
 	}
 	s.endLeases() // their files are cleaned up with the rest
 	s.clean()

@@ -28,7 +28,7 @@ type sweep struct {
 
 // newSweep makes a store with a file of each kind.
 func newSweep(t *testing.T) *sweep {
-	l := workload{"", 3, func(w *world) {
+	l := workload{keep: 3, run: func(w *world) {
 		p := w.open()
 		p.save("a", 10)
 		p.together(10, "a", "b", "c")
@@ -182,7 +182,7 @@ func (s *sweep) files() (list []damagedFile) {
 			continue
 		}
 		f := damagedFile{name, b, 0, len(b)}
-		if h, err := envelope.ParseHeader(b); err == nil && h.Kind == envelope.Index {
+		if h, err := envelope.ParseHeader(b); err == nil && h.Kind == envelope.Table {
 			f.from, f.to = h.Len(), len(b)-h.Len()
 		} else if err == nil && h.PayloadLen == 0 {
 			f.to = len(b) - len(" 01234567 01234567\n")

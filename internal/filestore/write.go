@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"math"
+	"sync/atomic"
 
 	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
@@ -15,17 +16,28 @@ var errAgain = errors.New("filestore: look again")
 
 // Save implements store.Store.
 func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error {
-	for again := false; ; {
+	r := s.newRequest(envelope.Snapshot, id)
+	r.snap = *snap
+	for {
+		if snap.Data != nil {
+			if err := r.encodeHeader(); err != nil {
+				return err
+			}
+			left, err := s.submit(ctx, r)
+			if left {
+				return err // r is still the committer's
+			}
+			if !errors.Is(err, errAgain) {
+				s.recycle(r)
+				return err
+			}
+		}
 		done, gone, err := s.repeat(ctx, id, snap)
 		if done || err != nil {
 			return err
 		}
-		again = again || gone
-		r := newRequest(envelope.Snapshot, id)
-		r.snap, r.again = *snap, again
-		if err := s.submit(ctx, r); !errors.Is(err, errAgain) {
-			return err
-		}
+		r.again = r.again || gone
+		r.reset()
 	}
 }
 
@@ -33,9 +45,6 @@ func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error
 // It is gone when the stored copy has vanished or did not verify, and is to be
 // written again.
 func (s *Store) repeat(ctx context.Context, id string, snap *store.Snapshot) (done, gone bool, err error) {
-	if snap.Data != nil && snap.Attempt() != s.lastAttempt(id) {
-		return false, false, nil // the committer judges it
-	}
 	v, err := s.current(ctx, id)
 	if err == nil && v.tooNew != nil {
 		err = store.Answer(v.fence, v.tooNew, "")
@@ -43,42 +52,52 @@ func (s *Store) repeat(ctx context.Context, id string, snap *store.Snapshot) (do
 	if err != nil {
 		return false, false, err
 	}
-	same, err := store.Judge(v.fence, v.last, snap)
+	same, err := store.Judge(v.fence, lastAs(v.last, snap), snap)
 	if !same || err != nil {
 		return false, false, err
 	}
-	here, err := s.stored(&v)
+	here, err := s.stored(&v, snap.Version)
+	if err == nil && !here { // or it was moved just now
+		if err = s.lookAgain(ctx); err == nil {
+			v = s.known(id)
+			here, err = s.stored(&v, snap.Version)
+		}
+	}
 	switch {
 	case err != nil:
 		return false, false, err
 	case here:
-		return true, false, s.ensureSynced(v.latest)
+		return true, false, s.ensureSynced(v.newest())
 	case snap.Data == nil:
 		return false, true, store.Answer(v.fence, store.ErrLost, "version %d vanished from the directory", snap.Version)
 	}
 	return false, true, nil
 }
 
-func (s *Store) lastAttempt(id string) store.Attempt {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.x.view(id).last
+// newest returns the last commit that holds what v tells of.
+func (v *view) newest() uint64 {
+	seq := v.latest
+	if n := len(v.gens); n > 0 {
+		seq = max(seq, v.gens[n-1].file.seq)
+	}
+	return seq
 }
 
-// stored reports whether the newest generation is in its place.
-func (s *Store) stored(v *view) (bool, error) {
+// stored reports whether the newest generation is version and in its place.
+func (s *Store) stored(v *view, version uint64) (bool, error) {
 	if len(v.gens) == 0 {
 		return false, nil
 	}
 	g := v.gens[len(v.gens)-1]
-	if g.verdict == bad || g.version != v.last.Version {
+	if g.verdict() == bad || g.version != version {
 		return false, nil
 	}
-	size, err := s.dir.Size(commitName(g.seq))
+	p := g.place()
+	size, err := s.dir.Size(commitName(p.file.seq))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	return err == nil && size >= g.off+g.size, s.told(err)
+	return err == nil && size >= p.off+p.size, s.told(err)
 }
 
 // Claim implements store.Store.
@@ -93,11 +112,11 @@ func (s *Store) Claim(ctx context.Context, id string, epoch uint64) error {
 		case epoch < v.fence.Epoch:
 			return fenced(v.fence, epoch)
 		case epoch == v.fence.Epoch:
-			return s.ensureSynced(v.latest)
+			return s.ensureSynced(v.newest())
 		}
-		r := newRequest(envelope.Claim, id)
+		r := s.newRequest(envelope.Claim, id)
 		r.snap.Epoch = epoch
-		if err := s.submit(ctx, r); !errors.Is(err, errAgain) {
+		if _, err := s.submit(ctx, r); !errors.Is(err, errAgain) {
 			return err
 		}
 	}
@@ -117,9 +136,9 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 		if f.Epoch == math.MaxUint64 {
 			return store.Answer(f, store.ErrConflict, "no epoch is left above %d", f.Epoch)
 		}
-		r := newRequest(envelope.Deletion, id)
+		r := s.newRequest(envelope.Deletion, id)
 		r.expect = f
-		if err := s.submit(ctx, r); !errors.Is(err, errAgain) {
+		if _, err := s.submit(ctx, r); !errors.Is(err, errAgain) {
 			return err
 		}
 	}
@@ -135,6 +154,7 @@ type request struct {
 	expect store.Fence    // of a deletion: the fence it applies to
 	prev   uint64         // of a lease: commit of the record that it replaces, 0 for none
 	done   chan error     // buffered
+	left   atomic.Bool    // nobody waits for it any more
 
 	batch *batch // once the committer took it
 
@@ -143,11 +163,38 @@ type request struct {
 	early   bool  // its outcome depends on others in the batch
 	outcome error // if it is not written
 	entry   entry
-	encoded span // of a save: where its record lies in the encoder's buffer
+	head    []byte // its envelope but for the state of a save
+	encoded span   // where its record lies in the encoder's buffer, if all of it does
 }
 
-func newRequest(kind envelope.Kind, id string) *request {
-	return &request{kind: kind, id: id, done: make(chan error, 1)}
+// newRequest returns a request, perhaps one that was used before: that of a save
+// has a buffer and a channel.
+func (s *Store) newRequest(kind envelope.Kind, id string) *request {
+	r, ok := s.requests.Get().(*request)
+	if !ok {
+		r = &request{done: make(chan error, 1)}
+	}
+	r.kind, r.id = kind, id
+	return r
+}
+
+// recycle takes r back. Nobody may know of it any more.
+func (s *Store) recycle(r *request) {
+	r.reset()
+	r.snap, r.lease, r.again, r.expect, r.prev, r.outcome = store.Snapshot{}, nil, false, store.Fence{}, 0, nil
+	s.requests.Put(r)
+}
+
+// reset makes r ready to be submitted again.
+func (r *request) reset() {
+	r.batch, r.entry, r.encoded = nil, entry{}, span{}
+}
+
+// encodeHeader encodes what stands before the state of a save, checksums
+// included: the callers do that, side by side, not the committer.
+func (r *request) encodeHeader() (err error) {
+	r.head, err = envelope.AppendHeader(r.head[:0], &envelope.Record{ID: r.id, Kind: r.kind, Snapshot: r.snap})
+	return err
 }
 
 // A batch is what the committer took from the queue together.
@@ -165,25 +212,49 @@ func (b *batch) release() {
 }
 
 // submit hands r to the committer and waits for its outcome. When ctx ends
-// first the outcome is unknown.
-func (s *Store) submit(ctx context.Context, r *request) error {
+// first the outcome is unknown and r remains with the committer.
+func (s *Store) submit(ctx context.Context, r *request) (left bool, err error) {
 	s.mu.Lock()
 	if err := s.refusal(); err != nil {
 		s.mu.Unlock()
-		return err
+		return false, err
 	}
+	if r.kind != envelope.Lease {
+		r.entry.comp = s.x.comps.get(r.id)
+	}
+	if c := r.entry.comp; c != nil && r.kind == envelope.Snapshot && !r.again && c.last == attemptMark(r.snap.Epoch, r.snap.Version, r.snap.WriteID) {
+		s.mu.Unlock()
+		return false, errAgain
+	}
+	s.enqueue(r)
+	s.mu.Unlock()
+	if ctx.Done() == nil {
+		return false, <-r.done
+	}
+	select {
+	case err := <-r.done:
+		return false, err
+	case <-ctx.Done():
+		return s.leave(ctx, r)
+	}
+}
+
+// enqueue adds r to what waits. mu is held.
+func (s *Store) enqueue(r *request) {
 	s.queue = append(s.queue, r)
 	s.waiting++
+	s.startCommitter()
+	if s.waiting == s.awaited {
+		s.awaited = 0
+		close(s.arrived)
+	}
+}
+
+// startCommitter starts the committer if there is none. mu is held.
+func (s *Store) startCommitter() {
 	if !s.running {
 		s.running, s.idle = true, make(chan struct{})
 		go s.run(s.idle)
-	}
-	s.mu.Unlock()
-	select {
-	case err := <-r.done:
-		return err
-	case <-ctx.Done():
-		return s.leave(ctx, r)
 	}
 }
 
@@ -197,8 +268,9 @@ func (s *Store) refusal() error {
 
 // leave ends the wait for r. A request that still waits is withdrawn. One that
 // is being committed goes on, but no longer needs the caller's data.
-func (s *Store) leave(ctx context.Context, r *request) error {
+func (s *Store) leave(ctx context.Context, r *request) (left bool, err error) {
 	s.mu.Lock()
+	r.left.Store(true)
 	b := r.batch
 	if b == nil {
 		for i := range s.queue {
@@ -215,11 +287,13 @@ func (s *Store) leave(ctx context.Context, r *request) error {
 	if b != nil {
 		select {
 		case err := <-r.done:
-			return err
+			if err != errLeft {
+				return true, err
+			}
 		case <-b.encoded:
 		}
 	}
-	return ctx.Err()
+	return true, ctx.Err()
 }
 
 // failQueue answers everything that waits. mu is held.
@@ -230,6 +304,10 @@ func (s *Store) failQueue(err error) {
 		}
 	}
 	s.queue, s.waiting = nil, 0
+	if s.move != nil {
+		s.move.done <- err
+		s.move = nil
+	}
 	if s.giveUp != nil {
 		s.giveUp()
 	}

@@ -39,6 +39,10 @@ func forbidden(f file, path string) string {
 		}
 	case f.under("adaptertest") && path != module && !standard(path):
 		return "third-party adapters run the suite: it must bring nothing along"
+	case path == "net/http":
+		if !f.under("healthhttp") && !program {
+			return "only healthhttp serves HTTP: a library that keeps state needs no web server"
+		}
 	case path == "testing":
 		if !f.under("adaptertest") {
 			return "testing registers flags; it belongs into tests"
@@ -78,6 +82,7 @@ func TestImports_the_rules_refuse_what_they_should(t *testing.T) {
 		"internal/store/store.go":     module,
 		"adaptertest/suite.go":        module + "/internal/store",
 		"component.go":                "testing",
+		"checkpoint.go":               "net/http",
 	}
 	for name, path := range refused {
 		assert.NotEmpty(t, forbidden(parsedAs(name), path), "%s imports %s", name, path)
@@ -88,6 +93,7 @@ func TestImports_the_rules_refuse_what_they_should(t *testing.T) {
 		"internal/config/value.go":     yaml,
 		"adaptertest/suite.go":         module,
 		"checkpoint.go":                module + "/internal/store",
+		"healthhttp/healthhttp.go":     "net/http",
 		"file_test.go":                 "github.com/stretchr/testify/require",
 	}
 	for name, path := range allowed {

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // mostAcked bounds how many components a store remembers.
@@ -12,10 +13,13 @@ const mostAcked = 10000
 // each component. A server that is below it has lost what it acknowledged, since
 // a fence never falls: after a failover, or restarted without its data.
 type acked struct {
-	mu    sync.Mutex
-	last  map[string]uint64
-	count int
-	event string
+	mu     sync.Mutex
+	last   map[string]uint64
+	untold map[string]string // what was seen of a component, until Rollback asks
+	count  int
+	event  string
+
+	losses atomic.Uint64
 }
 
 // mark returns what is known of id before a call, against which the answer to
@@ -34,10 +38,40 @@ func (a *acked) saw(id string, mark, found, left uint64) {
 	last := a.last[id]
 	if found < mark && last == mark { // else somebody has told it already
 		a.count++
+		a.lose()
 		a.event = fmt.Sprintf("component %q was at version %d, and then the server knew only %d", id, mark, found)
+		a.tell(id, a.event)
 		last = 0
 	}
 	a.set(id, max(last, left))
+}
+
+func (a *acked) tell(id, what string) {
+	if a.untold == nil {
+		a.untold = map[string]string{}
+	}
+	if len(a.untold) < mostAcked {
+		a.untold[id] = what
+	}
+}
+
+// lose notes that the server was seen to have lost something.
+func (a *acked) lose() { a.losses.Add(1) }
+
+// Losses counts how often the server was seen to have lost something that it had
+// acknowledged: a save, a stored copy or a lease. When it grows, more may be gone.
+func (s *Store) Losses() uint64 { return s.acked.losses.Load() }
+
+// Rollback says that the server had lost saves of id that it had acknowledged,
+// as the last call on id found, and empty otherwise. It says it once. A save
+// after which it does has stored its state nevertheless.
+func (s *Store) Rollback(id string) string {
+	a := &s.acked
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	what := a.untold[id]
+	delete(a.untold, id)
+	return what
 }
 
 func (a *acked) set(id string, version uint64) {

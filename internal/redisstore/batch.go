@@ -8,12 +8,13 @@ import (
 )
 
 const (
+	flights    = 2        // pipelines under way: the server is busy with one while the answers to the other are read
 	batchBytes = 1 << 20  // of one pipeline
 	alone      = 64 << 10 // larger jobs travel alone and do not hold up the others
 )
 
-// A batcher sends jobs in pipelines, one at a time: while one is under way the
-// next one gathers. There is no timer, and no goroutine when there is no job.
+// A batcher sends jobs in pipelines, a few at a time: while they are under way
+// the next one gathers. There is no timer, and no goroutine when there is no job.
 //
 // Who finds it idle sends his own job in his own goroutine: handing it over would
 // cost more than the round trip. But a cancelled context does not interrupt a
@@ -25,7 +26,7 @@ type batcher struct {
 
 	mu      sync.Mutex
 	waiting []*job
-	running bool
+	running int // pipelines under way
 	closed  bool
 	wg      sync.WaitGroup
 }
@@ -72,14 +73,14 @@ func (b *batcher) add(j *job, inline bool) (ok, lead bool) {
 		return false, false
 	case j.size > alone:
 		b.wg.Go(func() { b.sendAlone(j) })
-	case b.running:
+	case b.running == flights:
 		b.waiting = append(b.waiting, j)
-	case inline:
-		b.running = true
+	case inline && b.running == 0:
+		b.running++
 		b.wg.Add(1)
 		return true, true
 	default:
-		b.running = true
+		b.running++
 		b.wg.Go(func() { b.drain([]*job{j}) })
 	}
 	return true, false
@@ -140,7 +141,7 @@ func (b *batcher) next() []*job {
 	}
 	b.waiting = b.waiting[n:]
 	if len(batch) == 0 {
-		b.waiting, b.running = nil, false
+		b.waiting, b.running = nil, b.running-1
 	}
 	return batch
 }

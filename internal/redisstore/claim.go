@@ -27,8 +27,12 @@ func (s *Store) Claim(ctx context.Context, id string, epoch uint64) error {
 	ctx, cancel := bound(ctx, saveTime, 0)
 	defer cancel()
 	k := s.keys(id)
-	a, err := s.judged(ctx, id, new(doubt), func(i inspection) *job {
-		return &job{script: claimScript, keys: []string{k.state, k.fence()}, args: append([]any{digits(epoch)}, i.args()...), durable: true}
+	two := []string{k.state, k.fence()}
+	it := &item{kind: "claim", subject: digits(epoch)}
+	a, err := s.judged(ctx, id, new(doubt), func() *job {
+		return &job{item: it, keys: two, durable: true, size: 512}
+	}, func(i inspection) *job {
+		return &job{script: claimScript, keys: two, args: append([]any{it.subject}, i.args()...), durable: true, size: 512}
 	})
 	switch {
 	case err != nil:
@@ -54,7 +58,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 		if f.Epoch == math.MaxUint64 {
 			return store.Answer(f, store.ErrConflict, "no epoch is left above %d", f.Epoch)
 		}
-		a, err := s.judged(ctx, id, d, s.deleteJob(s.keys(id), f, call))
+		a, err := s.judged(ctx, id, d, nil, s.deleteJob(s.keys(id), f, call))
 		if err != nil {
 			return err
 		}

@@ -81,7 +81,7 @@ func (t *target) cluster(timeout time.Duration) (redis.UniversalClient, error) {
 	o.DisableIdentity, o.PipelinePoolSize, o.MaintNotificationsConfig = true, -1, noMaintenance()
 	o.ClusterStateReloadInterval = stateReload
 	t.tls(o.TLSConfig)
-	return redis.NewClusterClient(o), nil
+	return bounded(redis.NewClusterClient(o)), nil
 }
 
 // tls completes the configuration that go-redis made, if any. It names the first

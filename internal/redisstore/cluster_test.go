@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/durablestate/durable/internal/redisstore"
 	"github.com/durablestate/durable/internal/redistest"
+	"github.com/durablestate/durable/internal/store"
 )
 
 func TestAClusterFailoverIsSurvived(t *testing.T) {
@@ -23,12 +25,13 @@ func TestAClusterFailoverIsSurvived(t *testing.T) {
 	m := startSteady(t, c.URL(), redisstore.Options{Prefix: beside(t, c, i)})
 	c.Primaries[i].Kill()
 	c.AwaitPromotion(t, i)
-	soon := m.awaitAck()
-	again := w.awaitBelow()
+	took := promoted(t, c.Replicas[i], m, w).took(m, w)
+	m.awaitAck()
+	w.awaitBelow()
 	c.Primaries[i].Restart()
 	w.awaitAck()
-	m.end(8, "primary killed, cluster, memory", 1, soon, async)
-	w.end(8, "primary killed, cluster, replicated:1", 1, again, "")
+	m.end(8, "primary killed, cluster, memory", 1, took[0], async)
+	w.end(8, "primary killed, cluster, replicated:1", 1, took[1], "")
 }
 
 // beside returns a prefix with which the component lives on primary i.
@@ -49,12 +52,13 @@ func TestAFrozenClusterPrimaryIsReplaced(t *testing.T) {
 	m := startSteady(t, c.URL(), redisstore.Options{Prefix: beside(t, c, i)})
 	c.Primaries[i].Stop()
 	c.AwaitPromotion(t, i)
-	soon := m.awaitAck()
-	again := w.awaitBelow()
+	took := promoted(t, c.Replicas[i], m, w).took(m, w)
+	m.awaitAck()
+	w.awaitBelow()
 	c.Primaries[i].Cont()
 	w.awaitAck()
-	m.end(8, "primary frozen and thawed, cluster, memory", 1, soon, async)
-	w.end(8, "primary frozen and thawed, cluster, replicated:1", 1, again, "")
+	m.end(8, "primary frozen and thawed, cluster, memory", 1, took[0], async)
+	w.end(8, "primary frozen and thawed, cluster, replicated:1", 1, took[1], "")
 }
 
 func TestASlotMovesWhileItsComponentIsSaved(t *testing.T) {
@@ -105,6 +109,47 @@ func TestAHalfMovedComponentIsNeitherMissingNorDamaged(t *testing.T) {
 		require.NoError(t, i.Err)
 	}
 	require.Len(t, infos, 3)
+}
+
+// A deletion that comes while the keys of its component are on two nodes is
+// carried out or not: half of it would be lost state.
+func TestADeletionOfAHalfMovedComponentIsWholeOrNothing(t *testing.T) {
+	whole(t)
+	c := redistest.StartCluster(t, 3, false)
+	const prefix = "gone:"
+	s, err := redisstore.Open(c.URL(), redisstore.Options{Prefix: prefix})
+	require.NoError(t, err)
+	defer s.Close()
+	epoch, from := uint64(1), c.PrimaryOf(t, prefix+"c")
+	for at := range 5 { // state, fence and two generations, in any order
+		mustSave(t, s, "c", snap(epoch, 3*epoch, "a", "x"), snap(epoch, 3*epoch+1, "b", "y"), snap(epoch, 3*epoch+2, "c", "z"))
+		moved, deleted := 0, false
+		to := (from + 1) % 3
+		c.Migrate(t, prefix+"c", c.Primaries[from], c.Primaries[to], func() {
+			if moved++; moved != at+1 {
+				return
+			}
+			brief, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+			defer cancel()
+			deleted = s.Delete(brief, "c") == nil
+		})
+		from = to
+		require.Eventually(t, func() bool {
+			got, err := s.Load(ctx, "c")
+			if err != nil && !isAnswer(err) {
+				return false
+			}
+			if deleted || errors.Is(err, store.ErrNotFound) { // it may have been carried out late
+				require.ErrorIs(t, err, store.ErrNotFound, "at %d", at)
+			} else {
+				require.NoError(t, err, "at %d", at)
+				require.Equal(t, "z", string(got.Data))
+			}
+			return true
+		}, 60*time.Second, 10*time.Millisecond)
+		require.NoError(t, s.Delete(ctx, "c"))
+		epoch += 3
+	}
 }
 
 func TestTheDocumentedRightsSufficeInACluster(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -81,7 +82,12 @@ func (s *Store) runOn(ctx context.Context, c *redis.Client, jobs []*job) {
 		}
 		return
 	}
-	exec(ctx, jobs, conn.Pipeline)
+	s.exec(ctx, jobs, conn.Pipeline)
+	if !slices.ContainsFunc(jobs, func(j *job) bool { return j.durable && j.err() == nil }) {
+		return
+	}
+	ctx, cancel := s.within(2*confirmTime, jobs)
+	defer cancel()
 	if err := s.confirm(ctx, conn); err != nil {
 		for _, j := range jobs {
 			if j.durable {
@@ -236,12 +242,4 @@ func confirmed(got, want int, what string, err error) error {
 		return fmt.Errorf("%w: %d of %d %s confirmed in time", store.ErrNotDurable, got, want, what)
 	}
 	return nil
-}
-
-// fail gives j a result without sending it.
-func (j *job) fail(ctx context.Context, err error) {
-	if j.script != nil {
-		j.cmd = redis.NewCmd(ctx)
-		j.cmd.SetErr(err)
-	}
 }

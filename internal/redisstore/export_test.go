@@ -1,4 +1,20 @@
 package redisstore
 
-// SaveScriptSource and SaveScriptSHA let tests replace the script by a mutant.
-var SaveScriptSource, SaveScriptSHA = saveScript.source, saveScript.sha
+// The sources of the scripts that save, and their digests, let tests replace them
+// by mutants.
+var (
+	SaveScriptSource, SaveScriptSHA   = saveScript.source, saveScript.sha
+	BatchScriptSource, BatchScriptSHA = batchScript.source, batchScript.sha
+)
+
+// Waiting returns how many writes wait for a pipeline.
+func (s *Store) Waiting() (n int) {
+	s.writes.mu.Lock()
+	defer s.writes.mu.Unlock()
+	for _, b := range s.writes.nodes {
+		b.mu.Lock()
+		n += len(b.waiting)
+		b.mu.Unlock()
+	}
+	return n
+}

@@ -36,6 +36,9 @@ func (s *Store) AcquireLease(ctx context.Context, name, holder string, ttl time.
 // RenewLease implements store.Store.
 func (s *Store) RenewLease(ctx context.Context, l *store.Lease) (*store.Lease, error) {
 	return s.changeLease(ctx, l.Name, func(v *leaseView) (*store.Lease, error) {
+		if v.lease == nil {
+			s.acked.lose()
+		}
 		return store.RenewedLease(v.lease, l, v.now)
 	})
 }

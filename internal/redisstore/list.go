@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"iter"
+	"strings"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -83,39 +85,62 @@ func (s *Store) scan(ctx context.Context) ([]string, error) {
 // listed returns those of ids that were saved and not deleted.
 func (s *Store) listed(ctx context.Context, ids []string) ([]string, error) {
 	p := s.client.Pipeline()
-	recs, heads := make([]*redis.SliceCmd, len(ids)), make([]*redis.StringCmd, len(ids))
+	recs, heads := make([]*redis.StringCmd, len(ids)), make([]*redis.StringCmd, len(ids))
 	for i, id := range ids {
 		k := s.keys(id)
-		recs[i] = p.HMGet(ctx, k.fence(), "state", "version")
+		recs[i] = p.GetRange(ctx, k.fence(), 0, fenceHead)
 		heads[i] = p.GetRange(ctx, k.state, 0, int64(envelope.PrefixLen)-1)
 	}
-	_, failed := p.Exec(ctx) // each command carries its own error as well, if there is a server
+	if _, err := p.Exec(ctx); err != nil && !hasCode(err, "WRONGTYPE") { // which its command carries as well
+		return nil, err
+	}
 	var out []string
 	for i, id := range ids {
-		if err := recs[i].Err(); err != nil && !hasCode(err, "WRONGTYPE") {
-			return nil, err
+		line, err := recs[i].Val(), recs[i].Err()
+		if err != nil && hasCode(err, "WRONGTYPE") { // perhaps a fence of format 1
+			line, err = s.formerFence(ctx, s.keys(id).fence())
 		}
-		if recs[i].Err() == nil && len(recs[i].Val()) != 2 {
-			return nil, cmp.Or(failed, errNoReply)
+		if err != nil {
+			return nil, err
 		}
 		if err := heads[i].Err(); err != nil && !hasCode(err, "WRONGTYPE") {
 			return nil, err
 		}
-		if isListed(recs[i].Val(), heads[i].Val()) {
+		if isListed(line, heads[i].Val()) {
 			out = append(out, id)
 		}
 	}
 	return out, nil
 }
 
-// isListed judges by the record, and by the look of the state where the record
-// knows of no save.
-func isListed(rec []any, head string) bool {
-	if len(rec) == 2 && rec[0] == "saved" {
-		return true
+// formerFence reads what a list needs of a fence of format 1, a hash. Another
+// type of value is none.
+func (s *Store) formerFence(ctx context.Context, key string) (string, error) {
+	f, err := s.client.HMGet(ctx, key, "epoch", "version", "state").Result()
+	if err != nil && hasCode(err, "WRONGTYPE") {
+		return "", nil
 	}
-	if len(rec) == 2 && rec[1] != nil && rec[1] != digits(0) {
-		return false
+	if err != nil || len(f) != 3 {
+		return "", cmp.Or(err, errNoReply)
+	}
+	for letter, state := range states {
+		if f[2] == state {
+			return fmt.Sprint(fenceMagic, fenceFormat, f[0], " ", f[1], " ", letter, " "), nil
+		}
+	}
+	return "", nil
+}
+
+// isListed judges by the fence, and by the look of the state where the fence
+// knows of no save.
+func isListed(line, head string) bool {
+	if f := strings.Split(line, " "); len(f) > 4 && f[0]+" " == fenceMagic {
+		if f[4] == "s" {
+			return true
+		}
+		if f[3] != digits(0) {
+			return false
+		}
 	}
 	b := bytes.TrimLeft([]byte(head), " \t\r\n")
 	return envelope.HasMagic([]byte(head)) || len(b) > 0 && b[0] == '{'

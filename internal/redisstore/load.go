@@ -129,7 +129,7 @@ func verify(id string, g generation, value []byte) (*store.Snapshot, error) {
 
 // stored reads the bytes of a generation, nil when they are gone.
 func (s *Store) stored(ctx context.Context, k keys, g generation) ([]byte, error) {
-	j, err := s.read(ctx, k.generation(g), k.fence(), s.limit())
+	j, err := s.read(ctx, &job{keys: []string{k.generation(g), k.fence()}, read: s.limit()})
 	if err != nil {
 		return nil, wrongType(k, err)
 	}
@@ -142,7 +142,7 @@ func (s *Store) stored(ctx context.Context, k keys, g generation) ([]byte, error
 // setAside moves generations that do not verify out of the list. It is a service
 // to the next save: a failure costs nothing but the room they take in Keep.
 func (s *Store) setAside(ctx context.Context, k keys, rec *record, bad []generation) {
-	if len(bad) == 0 {
+	if len(bad) == 0 || store.Observing(ctx) {
 		return
 	}
 	args := []any{rec.list}

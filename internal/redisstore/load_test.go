@@ -109,7 +109,7 @@ func TestANewerFormatIsNeverAReasonToFallBack(t *testing.T) {
 		e.set(e.key("c"), tooNew())
 		_, err := s.Load(ctx, "c")
 		requireFence(t, err, store.ErrTooNew, 1, 2)
-		require.NoError(t, e.client.HSet(ctx, e.side("c", "f"), "format", "2").Err())
+		require.NoError(t, e.client.SetRange(ctx, e.side("c", "f"), 6, "3").Err())
 		require.ErrorIs(t, second(s.Load(ctx, "c")), store.ErrTooNew)
 		require.ErrorIs(t, s.Save(ctx, "c", snap(1, 3, "w", "3")), store.ErrTooNew)
 		require.Equal(t, tooNew(), e.get(e.key("c")))
@@ -120,10 +120,12 @@ func TestADamagedFenceIsNotAMissingOne(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		s := e.open(redisstore.Options{})
 		for _, harm := range []func(fence string) error{
-			func(f string) error { return e.client.HDel(ctx, f, "format").Err() },
-			func(f string) error { return e.client.HDel(ctx, f, "version").Err() },
-			func(f string) error { return e.client.HSet(ctx, f, "version", "7").Err() },
-			func(f string) error { return e.client.HSet(ctx, f, "epoch", strings.Repeat("x", 20)).Err() },
+			func(f string) error { return e.client.SetRange(ctx, f, 0, "X").Err() },
+			func(f string) error { return e.client.Append(ctx, f, "|").Err() },
+			func(f string) error { return e.client.SetRange(ctx, f, 29, " ").Err() },
+			func(f string) error { return e.client.SetRange(ctx, f, 8, strings.Repeat("x", 20)).Err() },
+			func(f string) error { return e.client.SetRange(ctx, f, 50, "?").Err() },
+			func(f string) error { return e.client.Set(ctx, f, "FENCE 2 ", 0).Err() },
 		} {
 			mustSave(t, s, "c", snap(1, 1, "w", "1"))
 			require.NoError(t, harm(e.side("c", "f")))

@@ -20,11 +20,12 @@ func Open(rawURL string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := t.client(tryTime + transfer(s.limit()))
+	client, err := t.client(patience(tries-1) + transfer(s.limit()))
 	if err != nil {
 		return nil, err
 	}
-	s.client, s.owned = client, true
+	s.use(client)
+	s.owned = true
 	s.tls, s.secrets = t.url.Scheme == "rediss", redact.New(t.password, t.sentinelPassword)
 	return s, nil
 }

@@ -28,6 +28,8 @@ var (
 	preludeLua string
 	//go:embed lua/save.lua
 	saveLua string
+	//go:embed lua/batch.lua
+	batchLua string
 	//go:embed lua/claim.lua
 	claimLua string
 	//go:embed lua/delete.lua
@@ -39,6 +41,7 @@ var (
 	//go:embed lua/lease.lua
 	leaseLua string
 
+	batchScript    = newScript(batchLua)
 	saveScript     = newScript(preludeLua, saveLua)
 	claimScript    = newScript(preludeLua, claimLua)
 	deleteScript   = newScript(preludeLua, deleteLua)
@@ -60,7 +63,15 @@ func (a answer) at(i int) string {
 	return ""
 }
 
+// parseAnswer also reads the short answers of the batch script: a word, or the
+// version that was found when all went well.
 func parseAnswer(v any) (answer, error) {
+	if word, ok := v.(string); ok && word != "" {
+		if word[0] >= '0' && word[0] <= '9' {
+			return answer{"OK", "", word}, nil
+		}
+		return answer{word}, nil
+	}
 	list, ok := v.([]any)
 	if !ok || len(list) == 0 {
 		return nil, fmt.Errorf("the server gave an answer of type %T to a script", v)

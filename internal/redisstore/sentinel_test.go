@@ -1,6 +1,8 @@
 package redisstore_test
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,9 +48,9 @@ func TestASentinelFailoverIsSurvived(t *testing.T) {
 	for range times() {
 		old := g.Primary(t)
 		g.Failover(t)
-		g.AwaitPromotion(t, old)
+		r := promoted(t, g.AwaitPromotion(t, old), slices.Collect(maps.Values(writers))...)
 		for level, w := range writers {
-			longest[level] = max(longest[level], w.awaitBelow())
+			longest[level] = max(longest[level], r.took(w)[0])
 		}
 		awaitGroup(t, g)
 		for _, w := range writers {
@@ -69,9 +71,8 @@ func TestADeadPrimaryIsReplacedBySentinels(t *testing.T) {
 	for range times() {
 		old := g.Primary(t)
 		old.Kill()
-		g.AwaitPromotion(t, old)
-		soonest = max(soonest, m.awaitAck())
-		longest = max(longest, w.awaitBelow())
+		took := promoted(t, g.AwaitPromotion(t, old), m, w).took(m, w)
+		soonest, longest = max(soonest, took[0]), max(longest, took[1])
 		old.Restart()
 		awaitGroup(t, g)
 		w.awaitAck()
@@ -89,9 +90,8 @@ func TestAFrozenPrimaryIsReplacedBySentinels(t *testing.T) {
 	for range times() {
 		old := g.Primary(t)
 		old.Stop()
-		g.AwaitPromotion(t, old)
-		soonest = max(soonest, m.awaitAck())
-		longest = max(longest, w.awaitBelow())
+		took := promoted(t, g.AwaitPromotion(t, old), m, w).took(m, w)
+		soonest, longest = max(soonest, took[0]), max(longest, took[1])
 		old.Cont() // it still takes itself for the primary, for a while
 		awaitGroup(t, g)
 		w.awaitAck()

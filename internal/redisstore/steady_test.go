@@ -11,20 +11,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/durablestate/durable/internal/redisstore"
+	"github.com/durablestate/durable/internal/redistest"
 	"github.com/durablestate/durable/internal/store"
 )
 
 // A steady owner loads and saves one component on and on while something happens
 // to its server, and keeps count of what it was told.
 type steady struct {
-	t     *testing.T
-	s     *redisstore.Store
-	id    string
-	stop  chan struct{}
-	ended sync.WaitGroup
+	t          *testing.T
+	s          *redisstore.Store
+	prefix, id string
+	stop       chan struct{}
+	ended      sync.WaitGroup
 
 	mu      sync.Mutex
 	acked   []uint64 // versions acknowledged at the level and not known to be lost
@@ -46,7 +48,7 @@ func startSteady(t *testing.T, url string, o redisstore.Options) *steady {
 	}
 	s, err := redisstore.Open(url, o)
 	require.NoError(t, err)
-	w := &steady{t: t, s: s, id: "c", stop: make(chan struct{})}
+	w := &steady{t: t, s: s, prefix: o.Prefix, id: "c", stop: make(chan struct{})}
 	t.Cleanup(func() { _ = s.Close() })
 	w.ended.Go(w.run)
 	w.awaitAck()
@@ -147,16 +149,51 @@ func (w *steady) awaitAck() time.Duration {
 
 // awaitBelow is awaitAck where no replica is left that could confirm: it waits
 // for a save that is stored, at its level or below.
-func (w *steady) awaitBelow() time.Duration {
+func (w *steady) awaitBelow() {
 	w.t.Helper()
-	start, stored := time.Now(), func() int {
+	stored := func() int {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		return w.total + w.below
 	}
 	before := stored()
 	require.Eventually(w.t, func() bool { return stored() > before }, 60*time.Second, 2*time.Millisecond, "saves do not succeed again")
-	return time.Since(start)
+}
+
+// A recovery watches a server from its promotion on.
+type recovery struct {
+	t        *testing.T
+	c        *redis.Client
+	promoted time.Time
+	had      map[*steady]string
+}
+
+func promoted(t *testing.T, s *redistest.Server, workers ...*steady) *recovery {
+	r := &recovery{t, s.Client(t), time.Now(), map[*steady]string{}}
+	for _, w := range workers {
+		r.had[w] = r.stored(w)
+	}
+	return r
+}
+
+// stored returns the header of what the server has of w's component.
+func (r *recovery) stored(w *steady) string {
+	return r.c.GetRange(ctx, w.prefix+w.id, 0, 52).Val()
+}
+
+// took returns how long after the promotion the server had a new save of each.
+func (r *recovery) took(workers ...*steady) []time.Duration {
+	r.t.Helper()
+	took := make([]time.Duration, len(workers))
+	require.Eventually(r.t, func() bool {
+		for i, w := range workers {
+			if now := r.stored(w); took[i] == 0 && now != "" && now != r.had[w] {
+				took[i] = time.Since(r.promoted)
+			}
+		}
+		return !slices.Contains(took, 0)
+	}, 60*time.Second, 2*time.Millisecond, "saves do not succeed again")
+	return took
 }
 
 // mayVanish says that from now on the state may be missing.

@@ -1,7 +1,7 @@
 // Package redisstore keeps snapshots in Redis.
 //
 // A component has its state at <prefix><id>, an envelope, and beside it keys that
-// carry the whole state key as their hash tag: the fence {...}:f, a hash without
+// carry the whole state key as their hash tag: the fence {...}:f, one line without
 // TTL; older generations {...}:g:<version>; staged values {...}:t:<write id>;
 // bytes set aside because they did not verify {...}:x:<n>; and the lease
 // {...}:lease. Every change is one Lua script, so it is atomic, and every script
@@ -35,7 +35,7 @@ const (
 	tries       = 6 // of one operation
 	firstPause  = 20 * time.Millisecond
 	longPause   = 500 * time.Millisecond
-	tryTime     = 3 * time.Second // of one try, without its bytes
+	tryTime     = time.Second     // of a first try, without its bytes: who asks a server that hangs learns of its successor only then
 	saveTime    = 5 * time.Second // of one operation whose context has no deadline
 	loadTime    = 10 * time.Second
 	listTime    = time.Minute
@@ -66,7 +66,8 @@ type Store struct {
 
 	acked         acked
 	writes, reads *lanes
-	typical       atomic.Int64    // size of a state as read lately, for batching
+	typical       atomic.Int64 // size of a state as read lately, for batching
+	topology      *topology
 	ctx           context.Context // ends with Close
 	cancel        context.CancelFunc
 }
@@ -83,9 +84,16 @@ func New(client redis.UniversalClient, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.client = client
+	s.use(client)
 	s.inspectClient()
 	return s, nil
+}
+
+func (s *Store) use(client redis.UniversalClient) {
+	s.client = client
+	if c, ok := client.(*redis.ClusterClient); ok {
+		s.topology = newTopology(s.ctx, c)
+	}
 }
 
 // configure returns a store that lacks only its client.
@@ -121,6 +129,9 @@ func (s *Store) check(durability string) error {
 // MaxBytes returns the limit of a state.
 func (s *Store) MaxBytes() int64 { return s.maxBytes }
 
+// TTL returns after how long a state expires that is not refreshed; 0: never.
+func (s *Store) TTL() time.Duration { return s.ttl }
+
 // Close implements store.Store. A client that the caller keeps stays open.
 func (s *Store) Close() error {
 	s.cancel()
@@ -130,6 +141,7 @@ func (s *Store) Close() error {
 	}
 	s.writes.close()
 	s.reads.close()
+	s.topology.close()
 	return err
 }
 
@@ -142,6 +154,12 @@ func bound(ctx context.Context, limit time.Duration, size int) (context.Context,
 		ctx = context.WithValue(ctx, mayCancel{}, true)
 	}
 	return context.WithTimeout(ctx, limit+transfer(size))
+}
+
+// patience is how long try n may take, without its bytes: a server that is slow,
+// not gone, must answer one of them.
+func patience(n int) time.Duration {
+	return tryTime * time.Duration(max(1, n-1))
 }
 
 // transfer is how long size bytes may take on a slow link.
@@ -158,10 +176,11 @@ type doubt struct{ unknown bool }
 func (s *Store) try(ctx context.Context, l *lanes, d *doubt, next func() *job) (*job, error) {
 	var last error
 	for n := range tries {
-		if n > 0 && !s.pause(ctx, n, last) {
+		if n > 0 && !s.pause(ctx, n) {
 			break
 		}
 		j := next()
+		j.patience = patience(n)
 		if err := l.of(ctx, s.client, j.key()).do(ctx, s.ctx.Done(), j); err != nil {
 			d.unknown = true
 			if errors.Is(err, store.ErrClosed) {
@@ -178,6 +197,7 @@ func (s *Store) try(ctx context.Context, l *lanes, d *doubt, next func() *job) (
 		if class == refused {
 			break
 		}
+		s.topology.reload(ctx, time.Now())
 	}
 	if s.ctx.Err() != nil {
 		return nil, store.ErrClosed
@@ -215,10 +235,7 @@ func (s *Store) ask(ctx context.Context, d *doubt, next func() *job) (answer, er
 
 // pause waits before the next try, with jitter, and reports whether there is
 // time for one.
-func (s *Store) pause(ctx context.Context, n int, last error) bool {
-	if c, ok := s.client.(*redis.ClusterClient); ok && classify(last) != refused {
-		c.ReloadState(ctx) // a failover is not noticed otherwise before the next periodic reload
-	}
+func (s *Store) pause(ctx context.Context, n int) bool {
 	wait := min(firstPause<<(n-1), longPause)
 	t := time.NewTimer(wait/2 + mathrand.N(wait))
 	defer t.Stop()
@@ -233,29 +250,38 @@ func (s *Store) pause(ctx context.Context, n int, last error) bool {
 
 // run sends a batch and gives it the time its bytes need.
 func (s *Store) run(batch []*job) {
-	size, largest := 0, 0
+	size, largest, wait := 0, 0, tryTime
 	for _, j := range batch {
-		size, largest = size+j.size, max(largest, j.read)
+		size, wait = size+j.size, max(wait, j.patience)
+		if j.patience > tryTime { // perhaps the first tries were too short for an unusually large state
+			largest = max(largest, j.read)
+		}
 	}
-	end := time.Now().Add(tryTime + transfer(max(size, largest)))
-	if u := batch[0].until; !u.IsZero() && u.Before(end) {
-		end = u
-	}
-	ctx, cancel := context.WithDeadline(s.ctx, end)
+	ctx, cancel := s.within(wait+transfer(max(size, largest)), batch)
 	defer cancel()
 	if s.level.kind != memory && slices.ContainsFunc(batch, func(j *job) bool { return j.durable }) {
 		s.runConfirmed(ctx, batch)
 		return
 	}
-	exec(ctx, batch, s.client.Pipeline)
+	s.exec(ctx, batch, s.client.Pipeline)
 	s.learn(batch)
+}
+
+// within returns a context for jobs that ends after limit, or before that with
+// the patience of a caller who sends his own job.
+func (s *Store) within(limit time.Duration, jobs []*job) (context.Context, context.CancelFunc) {
+	end := time.Now().Add(limit)
+	if u := jobs[0].until; !u.IsZero() && u.Before(end) {
+		end = u
+	}
+	return context.WithDeadline(s.ctx, end)
 }
 
 // learn remembers how large the states are that are being read.
 func (s *Store) learn(batch []*job) {
 	most := 0
 	for _, j := range batch {
-		if j.script == nil {
+		if !j.isScript() {
 			most = max(most, len(j.value.Val()))
 		}
 	}
@@ -307,9 +333,15 @@ func (s *Store) inspect(ctx context.Context, id string) (inspection, error) {
 	return i, nil
 }
 
-// judged runs the script that make builds, with an inspection as soon as the
-// script asks for one.
-func (s *Store) judged(ctx context.Context, id string, d *doubt, build func(inspection) *job) (answer, error) {
+// judged tries quick, if it is not nil, as a part of a batch, and runs the script
+// that build makes when the component needs that, with an inspection as soon as
+// the script asks for one.
+func (s *Store) judged(ctx context.Context, id string, d *doubt, quick func() *job, build func(inspection) *job) (answer, error) {
+	if quick != nil {
+		if a, err := s.ask(ctx, d, quick); err != nil || a.code() != "SLOW" {
+			return a, err
+		}
+	}
 	var seen inspection
 	for {
 		a, err := s.ask(ctx, d, func() *job { return build(seen) })

@@ -26,28 +26,23 @@ func (s *Store) limit() int { return int(s.maxBytes) + envelope.MaxHeaderLen + 1
 // view reads the state key and the record beside it, which need not belong
 // together: whoever finds that they do not must look.
 func (s *Store) view(ctx context.Context, k keys, limit int) (*view, error) {
-	j, err := s.read(ctx, k.state, k.fence(), limit)
+	j, err := s.read(ctx, &job{keys: []string{k.state, k.fence()}, read: limit, wantsFence: true})
+	if err != nil && hasCode(err, "WRONGTYPE") {
+		return s.look(ctx, k) // which says what it is, and reads the fences of format 1
+	}
 	if err != nil {
-		return nil, wrongType(k, err)
+		return nil, err
 	}
-	f, present := []string{"", digits(0), digits(0), "", "none", "0", ""}, 0
-	for i, v := range j.fields.Val() {
-		if text, ok := v.(string); ok {
-			f[i] = text
-			present++
-		}
-	}
-	if present != 0 && present != len(recordFields) {
-		return nil, errFence(fmt.Errorf("it has %d of %d fields", present, len(recordFields)))
-	}
-	rec, err := parseRecord(f)
+	rec, err := parseRecord(j.line.Val())
 	return &view{rec: rec, value: []byte(j.value.Val())}, err
 }
 
-// read reads up to limit bytes of the value at key and the record at fence.
-func (s *Store) read(ctx context.Context, key, fence string, limit int) (*job, error) {
+// read makes the reading try that what describes until it succeeds.
+func (s *Store) read(ctx context.Context, what *job) (*job, error) {
+	what.size = min(what.read, int(s.typical.Load()))
 	return s.try(ctx, s.reads, new(doubt), func() *job {
-		return &job{keys: []string{key, fence}, read: limit, size: min(limit, int(s.typical.Load()))}
+		j := *what
+		return &j
 	})
 }
 
@@ -67,10 +62,10 @@ func (s *Store) look(ctx context.Context, k keys) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(a) != 12 {
+	if len(a) != 6 {
 		return nil, errAnswer(a)
 	}
-	rec, err := parseRecord(a[5:])
+	rec, err := parseRecord(a[5])
 	if err != nil {
 		return nil, err
 	}

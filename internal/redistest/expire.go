@@ -12,7 +12,7 @@ import (
 func Expire(t testing.TB, c redis.Cmdable, key string) {
 	t.Helper()
 	ctx := context.Background()
-	if err := c.HSet(ctx, "{"+key+"}:f", "expires", 1).Err(); err != nil {
+	if err := c.SetRange(ctx, "{"+key+"}:f", 63, "0000000000001").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Del(ctx, key).Err(); err != nil {

@@ -7,10 +7,10 @@ if exists and version == zero then
   if found == 'foreign' then return {'FOREIGN'} end
 end
 if epoch ~= ARGV[1] or version ~= ARGV[2] then return {'CHANGED', epoch, version} end
-redis.call('DEL', key) -- first: unlike HSET it is not refused when memory is full
+redis.call('DEL', key) -- first: unlike SET it is not refused when memory is full
 for v in string.gmatch(gens, '(%d+),') do redis.call('DEL', generation(v)) end
 for i = math.max(quarantined - 2, 1), quarantined do redis.call('DEL', side .. 'x:' .. i) end
 epoch, op = ARGV[3], ARGV[4]
-state, attempt, gens, sha1, length, call, rec[6] = 'deleted', '', '', '', 0, '', '0'
+state, attempt, gens, sha1, length, call, expires = 'deleted', '', '', '', 0, '', '0'
 store()
 return {'OK'}

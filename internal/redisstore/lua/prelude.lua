@@ -1,4 +1,4 @@
--- Every script about a component begins with this.
+-- Every script about one component begins with this.
 -- KEYS[1] the state, KEYS[2] the fence, both in one cluster slot with all keys
 -- derived from them. Numbers of 20 digits stay strings: a Lua number is a double.
 local key, fence = KEYS[1], KEYS[2]
@@ -17,19 +17,37 @@ local function refused(reply, k)
   return reply
 end
 
-local rec = redis.pcall('HMGET', fence, 'format', 'epoch', 'version', 'attempt', 'state', 'expires',
-  'generations', 'sha1', 'length', 'quarantined', 'call', 'op')
-if rec.err then return refused(rec, fence) end
-local known = rec[1]
-if known and known ~= '1' then return {'FORMAT', known} end
-for i = 2, 12 do
-  if known and not rec[i] or rec[i] and not known then return {'DAMAGED', fence} end
+local epoch, version, attempt, state, expires, gens = zero, zero, '', 'none', '0', ''
+local sha1, length, quarantined, call, op = '', 0, 0, '', ''
+local line = redis.pcall('GET', fence)
+local known = line and true
+if type(line) == 'table' then
+  -- Format 1 was a hash. The next write puts a line in its place.
+  if not string.find(line.err, 'WRONGTYPE', 1, true) then return line end
+  local r = redis.pcall('HMGET', fence, 'format', 'epoch', 'version', 'attempt', 'state', 'expires',
+    'generations', 'sha1', 'length', 'quarantined', 'call', 'op')
+  if r.err then return refused(r, fence) end
+  if r[1] and r[1] ~= '1' then return {'FORMAT', r[1]} end
+  for i = 1, 12 do
+    if not r[i] then return {'DAMAGED', fence} end
+  end
+  epoch, version, attempt, state, expires, gens = r[2], r[3], r[4], r[5], r[6], r[7]
+  sha1, length, quarantined, call, op = r[8], tonumber(r[9]), tonumber(r[10]), r[11], r[12]
+elseif known then
+  -- A line, as batch.lua writes it and record.go reads it.
+  local format, body = string.match(line, '^FENCE (%d+) (.*)$')
+  if format and format ~= '2' then return {'FORMAT', format} end
+  local letter, len, quar
+  if format then
+    epoch, version, letter, len, expires, quar, sha1, call, op, attempt, gens =
+      string.match(body, '^(%d+) (%d+) ([sdn]) (%d+) (%d+) (%d+) ([%x-]+) ([%w-]+) ([%w-]+) ([^|]*)|([^|]*)$')
+  end
+  if not letter then return {'DAMAGED', fence} end
+  state = letter == 's' and 'saved' or letter == 'd' and 'deleted' or 'none'
+  length, quarantined = tonumber(len), tonumber(quar)
+  sha1, call, op = string.gsub(sha1, '-', ''), string.gsub(call, '-', ''), string.gsub(op, '-', '')
 end
-local epoch, version = rec[2] or zero, rec[3] or zero
 if not string.find(epoch .. version, '^%d+$') or #epoch ~= 20 or #version ~= 20 then return {'DAMAGED', fence} end
-local attempt, state = rec[4] or '', rec[5] or 'none'
-local gens, sha1, length = rec[7] or '', rec[8] or '', tonumber(rec[9] or '0')
-local quarantined, call, op = tonumber(rec[10] or '0'), rec[11] or '', rec[12] or ''
 
 local size = redis.pcall('STRLEN', key)
 if type(size) == 'table' then return refused(size, key) end
@@ -67,10 +85,19 @@ local function generation(v)
   return side .. 'g:' .. string.match(v, '^0*(%d+)$')
 end
 
+local function pad(s, n)
+  return s .. string.rep('-', n - #s)
+end
+
+local function record()
+  local letter = state == 'saved' and 's' or state == 'deleted' and 'd' or 'n'
+  return 'FENCE 2 ' .. epoch .. ' ' .. version .. ' ' .. letter .. ' ' .. string.format('%010.0f', length) .. ' ' ..
+    string.format('%013.0f', tonumber(expires)) .. ' ' .. string.format('%010.0f', quarantined) .. ' ' ..
+    pad(sha1, 40) .. ' ' .. pad(call, 12) .. ' ' .. pad(op, 12) .. ' ' .. attempt .. '|' .. gens
+end
+
 local function store()
-  redis.call('HSET', fence, 'format', '1', 'epoch', epoch, 'version', version, 'attempt', attempt, 'state', state,
-    'expires', rec[6] or '0', 'generations', gens, 'sha1', sha1, 'length', string.format('%.0f', length),
-    'quarantined', string.format('%.0f', quarantined), 'call', call, 'op', op)
+  redis.call('SET', fence, record())
 end
 
 -- inspected applies what the client found at the state key of a component that
@@ -86,6 +113,6 @@ local function inspected(i)
   version, attempt, state = ARGV[i + 4], ARGV[i + 3] .. ' ' .. ARGV[i + 4] .. ' ' .. ARGV[i + 5], 'saved'
   if less(epoch, ARGV[i + 3]) then epoch = ARGV[i + 3] end
   local left = redis.call('PTTL', key)
-  rec[6] = left > 0 and string.format('%.0f', now() + left) or '0'
+  expires = left > 0 and string.format('%.0f', now() + left) or '0'
   return kind
 end

@@ -35,7 +35,7 @@ local function touch()
       list, n = list .. (list == '' and '' or ' ') .. g, n + 1
     end
   end
-  gens, rec[6] = list, ttl > 0 and at or '0'
+  gens, expires = list, ttl > 0 and at or '0'
 end
 
 -- ready puts the value beside the state. It writes first, so that a server that

@@ -1,0 +1,227 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/cmd/durable/internal/survey"
+	"github.com/durablestate/durable/internal/store"
+)
+
+// connection says where the state is.
+type connection struct {
+	config, adapter, redisURL, directory, keyPrefix string
+	system, replica                                 string
+}
+
+func (c *connection) flags(f *pflag.FlagSet) {
+	f.StringVarP(&c.config, "config", "c", "", "YAML `file` with a state_persistence block")
+	f.StringVar(&c.adapter, "adapter", "", "redis or file, where it cannot be told from the other flags")
+	f.StringVar(&c.redisURL, "redis-url", "", "`URL` of Redis; the environment variable REDIS_URL shows it to nobody else")
+	f.StringVar(&c.directory, "directory", "", "`directory` of the file adapter")
+	f.StringVar(&c.keyPrefix, "key-prefix", "", "what Redis keys begin with (default autocoder:state:)")
+	f.StringVar(&c.system, "system", "", "look at the components of this system only")
+	f.StringVar(&c.replica, "replica", "", "look at the components of this replica of the system only")
+}
+
+// settings is what a configuration says, secrets left out.
+type settings struct {
+	Adapter   string `json:"adapter"`
+	Directory string `json:"directory"`
+	KeyPrefix string `json:"key_prefix"`
+	Spill     string `json:"spill_directory"`
+	TTL       string `json:"ttl"`
+	Keep      string `json:"keep"`
+}
+
+// opened is a store that is open, with its configuration.
+type opened struct {
+	*survey.Store
+	cfg *durable.Config
+	set settings
+}
+
+// load returns the configuration that the flags name.
+func (c *connection) load() (*durable.Config, settings, error) {
+	cfg, err := c.parse()
+	if err != nil {
+		return nil, settings{}, &failure{exitUsage, err}
+	}
+	if c.system != "" {
+		cfg.Options.System, cfg.Options.Replica = c.system, ""
+	}
+	if c.replica != "" {
+		cfg.Options.Replica = c.replica
+	}
+	cfg.Options.Logger = slog.New(slog.DiscardHandler) // what it would say, doctor finds
+	var set settings
+	shown, err := json.Marshal(cfg)
+	if err == nil {
+		err = json.Unmarshal(shown, &set)
+	}
+	if err == nil && set.Adapter == "memory" {
+		err = errors.New("adapter memory keeps state inside of the program only; there is nothing to look at")
+	}
+	if err == nil && cfg.Options.Replica != "" && cfg.Options.System == "" {
+		err = errors.New("--replica needs --system")
+	}
+	if err != nil {
+		return nil, set, &failure{exitUsage, err}
+	}
+	return cfg, set, nil
+}
+
+func (c *connection) parse() (*durable.Config, error) {
+	if c.config != "" {
+		if c.adapter != "" || c.redisURL != "" || c.directory != "" || c.keyPrefix != "" {
+			return nil, errors.New("--config says where the state is; leave --adapter, --redis-url, --directory and --key-prefix out")
+		}
+		return durable.LoadConfig(c.config)
+	}
+	block, err := c.block()
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(map[string]any{"state_persistence": block}) // JSON is YAML
+	if err != nil {
+		return nil, err
+	}
+	return durable.ParseConfig(text)
+}
+
+// block is the flags as a configuration.
+func (c *connection) block() (map[string]any, error) {
+	redisURL, adapter := c.redisURL, c.adapter
+	switch {
+	case c.redisURL != "" && c.directory != "":
+		return nil, errors.New("--redis-url and --directory name two stores; keep one")
+	case adapter == "" && c.directory != "":
+		adapter = "file"
+	case adapter == "" && (redisURL != "" || os.Getenv("REDIS_URL") != ""):
+		adapter = "redis"
+	case adapter == "":
+		return nil, errors.New("where is the state? Give --config, --redis-url (or set REDIS_URL) or --directory")
+	}
+	if adapter == "redis" && redisURL == "" {
+		redisURL = os.Getenv("REDIS_URL")
+	}
+	block := map[string]any{"adapter": adapter, "ttl": 0}
+	for key, value := range map[string]string{"redis_url": redisURL, "directory": c.directory, "key_prefix": c.keyPrefix} {
+		if value != "" {
+			block[key] = strings.ReplaceAll(value, "$", "$$")
+		}
+	}
+	return block, nil
+}
+
+// reading opens the store for looking at it: nothing is created.
+func (c *connection) reading(ctx context.Context) (context.Context, *opened, error) {
+	cfg, set, err := c.load()
+	if err == nil && set.Adapter == "file" {
+		err = checkStore(set.Directory)
+	}
+	if err != nil {
+		return ctx, nil, err
+	}
+	o, err := openConfig(ctx, cfg, set)
+	return store.Observe(ctx), o, err
+}
+
+// changing opens an existing store for changing it.
+func (c *connection) changing(ctx context.Context) (*opened, error) {
+	_, o, err := c.reading(ctx)
+	return o, err
+}
+
+// receiving opens a store that may still have to be made.
+func (c *connection) receiving(ctx context.Context) (*opened, error) {
+	cfg, set, err := c.load()
+	if err != nil {
+		return nil, err
+	}
+	return openConfig(ctx, cfg, set)
+}
+
+func openConfig(ctx context.Context, cfg *durable.Config, set settings) (*opened, error) {
+	adapter, err := cfg.OpenAdapter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s, err := survey.New(adapter, namespace(cfg))
+	if err != nil {
+		return nil, errors.Join(err, adapter.Close())
+	}
+	return &opened{s, cfg, set}, nil
+}
+
+func namespace(cfg *durable.Config) string {
+	ns := ""
+	for _, part := range []string{cfg.Options.System, cfg.Options.Replica} {
+		if part != "" {
+			ns += part + "/"
+		}
+	}
+	return ns
+}
+
+// checkStore tells a store from a directory that is missing or something else,
+// such as the place where a volume should be mounted.
+func checkStore(dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fail(exitNotFound, "there is no directory %s; is its volume mounted?", dir)
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fail(exitNotFound, "%s is not a directory", dir)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "FORMAT")); errors.Is(err, fs.ErrNotExist) {
+		commits, _ := filepath.Glob(filepath.Join(dir, "c-*"))
+		if len(commits) == 0 {
+			return fail(exitNotFound, "the directory %s holds no store; is its volume mounted?", dir)
+		}
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+// where names the store without secrets.
+func (o *opened) where() string {
+	if o.set.Adapter == "file" {
+		return "file " + o.set.Directory
+	}
+	prefix := o.set.KeyPrefix
+	if prefix == "" {
+		prefix = "autocoder:state:"
+	}
+	return fmt.Sprintf("redis %s*", prefix+o.Namespace)
+}
+
+// passwords returns what must not be shown of a URL.
+func passwords(address string) []string {
+	u, err := url.Parse(address)
+	if err != nil || address == "" {
+		return nil
+	}
+	var list []string
+	if p, ok := u.User.Password(); ok {
+		list = append(list, p)
+	}
+	if p := u.Query().Get("sentinel_password"); p != "" {
+		list = append(list, p)
+	}
+	return list
+}

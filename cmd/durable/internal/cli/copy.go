@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/durablestate/durable/cmd/durable/internal/survey"
+	"github.com/durablestate/durable/cmd/durable/internal/transfer"
+	"github.com/durablestate/durable/cmd/durable/internal/ui"
+)
+
+func (a *app) copying() *cobra.Command {
+	var o transfer.Options
+	var from, to string
+	cmd := &cobra.Command{
+		Use:   "copy --from a.yaml --to b.yaml [ID...]",
+		Short: "Copy components between stores, with history and fence, and verify the copy",
+		Long: `Copy brings components from one store into another, each generation with its
+version and epoch, oldest first, then the fence, and reads everything back. The
+source is not changed. Stop the source's owner first: what it saves after its
+component was read stays behind. While the copy runs the target's systems are
+leased, so that no program starts from half of it.
+
+A component of which the target holds other state is refused, unless --force takes
+it over under new versions. A copy that was interrupted leaves components that are
+complete, untouched, or at an older generation; the same command again completes
+them. Fences of deleted components come along only for ids that are named, because
+a store does not list them.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if from == "" || to == "" {
+				return usage("durable copy needs --from and --to, two configurations")
+			}
+			source := connection{config: from, system: a.conn.system, replica: a.conn.replica}
+			ctx, src, err := source.reading(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer src.Close()
+			ids, incomplete, err := a.chooseToCopy(ctx, src, args)
+			if err != nil {
+				return err
+			}
+			target := connection{config: to}
+			dst, err := a.openTarget(cmd.Context(), &target, o.DryRun)
+			if err != nil {
+				return err
+			}
+			defer dst.Close()
+			a.warnOwned(ctx, src, ids)
+			m := a.newMove(dst, o, "copy", len(ids))
+			err = survey.Each(cmd.Context(), ids, func(ctx context.Context, i int) (int64, error) {
+				it, err := transfer.FromStore(ctx, src.Store, ids[i])
+				if err != nil {
+					return 0, err
+				}
+				return 0, m.deliver(ctx, it)
+			})
+			if err = m.finish(err); err == nil && incomplete != nil {
+				return fail(exitUnsound, "the source may have more components: %v", incomplete)
+			}
+			return err
+		},
+	}
+	transferFlags(cmd, &o)
+	cmd.Flags().StringVar(&from, "from", "", "YAML `file` of the source")
+	cmd.Flags().StringVar(&to, "to", "", "YAML `file` of the target")
+	return cmd
+}
+
+// chooseToCopy is choose, but takes deleted components that are named as well.
+func (a *app) chooseToCopy(ctx context.Context, src *opened, args []string) (ids []string, incomplete, err error) {
+	if len(args) == 0 {
+		return choose(ctx, src, nil)
+	}
+	for _, arg := range args {
+		id := src.Name(arg)
+		_, err := src.LoadState(ctx, id)
+		f, ferr := src.Fence(ctx, id)
+		switch {
+		case ferr != nil:
+			return nil, nil, ferr
+		case survey.VerdictOf(err) == survey.Missing && f == survey.Fence{}:
+			return nil, nil, unknown(ctx, src, id, err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil, nil
+}
+
+// warnOwned names the living owners of what is copied.
+func (a *app) warnOwned(ctx context.Context, src *opened, ids []string) {
+	owners, said := src.Owners(), map[string]bool{}
+	for _, id := range ids {
+		name, w := survey.LeaseOf(id), owners.Of(ctx, id)
+		if !said[name] && w.Live(time.Now()) {
+			said[name] = true
+			a.term.Note("warning: %s runs on the source's system %q; what it saves from now on may stay behind", ui.Plain(w.Lease.Holder), name)
+		}
+	}
+}

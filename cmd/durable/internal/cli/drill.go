@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/cmd/durable/internal/survey"
+	"github.com/durablestate/durable/cmd/durable/internal/ui"
+)
+
+// drilled is the result of a drill.
+type drilled struct {
+	Components int             `json:"components"`
+	Restored   int             `json:"restored"`
+	Bytes      int64           `json:"bytes"`
+	Seconds    float64         `json:"seconds"`
+	Oldest     float64         `json:"oldest_seconds"` // age of the oldest state
+	Outcomes   map[string]int  `json:"outcomes"`
+	Problems   []restoreResult `json:"problems"`
+}
+
+type restoreResult struct {
+	ID      string `json:"id"`
+	Outcome string `json:"outcome"`
+	Version uint64 `json:"version"`
+	Detail  string `json:"detail,omitempty"`
+}
+
+func (a *app) drill() *cobra.Command {
+	return &cobra.Command{
+		Use:   "drill",
+		Short: "Rehearse a recovery: restore every component into memory, change nothing",
+		Long: `Drill runs the restore that a program runs at its start, for every component of
+the store or of one system, into memory, and reports how long it took and how
+each ended. It takes no lease, claims nothing and saves nothing, so it can be run
+beside the owner. It exits with 3 when a component would not come back as it was.`,
+		Args: exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, o, err := a.conn.reading(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer o.Close()
+			ids, incomplete, err := choose(ctx, o, nil)
+			if err != nil {
+				return err
+			}
+			ids = slices.DeleteFunc(ids, survey.Internal)
+			d, err := a.rehearse(ctx, o, ids)
+			if err != nil {
+				return err
+			}
+			if err := a.printDrill(d); err != nil || incomplete == nil {
+				return err
+			}
+			return fail(exitUnsound, "the list is not complete: %v", incomplete)
+		},
+	}
+}
+
+// rehearse restores ids through a Checkpointer, on an adapter that only reads.
+func (a *app) rehearse(ctx context.Context, o *opened, ids []string) (*drilled, error) {
+	bar := a.term.Progress("drill", len(ids))
+	r := &rehearsal{s: o.Store, ids: ids, parts: make([]part, len(ids)), bar: bar}
+	cp := durable.New(r, &durable.Options{LeaseTTL: -1, Restore: durable.FreshIfAbsent, Logger: slog.New(slog.DiscardHandler)})
+	for i := range ids {
+		r.parts[i].id = ids[i]
+		if err := cp.Register(strconv.Itoa(i), &r.parts[i]); err != nil {
+			return nil, err
+		}
+	}
+	start := time.Now()
+	report, err := cp.Restore(ctx)
+	d := &drilled{Components: len(ids), Seconds: time.Since(start).Seconds(), Outcomes: map[string]int{}, Problems: []restoreResult{}}
+	bar.End()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if len(report.Results) != len(ids) {
+		return nil, err
+	}
+	for i, res := range report.Results {
+		d.Outcomes[string(res.Outcome)]++
+		d.Bytes += r.parts[i].bytes
+		d.Oldest = max(d.Oldest, res.Age.Seconds())
+		if res.Outcome == durable.Restored {
+			d.Restored++
+			continue
+		}
+		p := restoreResult{ids[i], string(res.Outcome), res.Version, ""}
+		if res.Err != nil {
+			p.Detail = detail(res.Err)
+		} else if len(res.Skipped) > 0 {
+			p.Detail = fmt.Sprintf("versions %v do not verify", res.Skipped)
+		}
+		d.Problems = append(d.Problems, p)
+	}
+	return d, nil
+}
+
+// detail drops the name under which the rehearsal knows a component.
+func detail(err error) string {
+	for e := (*durable.Error)(nil); errors.As(err, &e); err = e.Err {
+		if errors.As(e.Err, new(*durable.Error)) {
+			continue
+		}
+		return e.Err.Error()
+	}
+	return err.Error()
+}
+
+func (a *app) printDrill(d *drilled) error {
+	if a.term.JSON {
+		if err := a.term.Emit(d); err != nil {
+			return err
+		}
+	} else {
+		if len(d.Problems) > 0 {
+			t := ui.NewTable("COMPONENT", "OUTCOME", ">VERSION", "DETAIL")
+			for _, p := range d.Problems {
+				t.Add(ui.Plain(p.ID), p.Outcome, strconv.FormatUint(p.Version, 10), ui.Plain(p.Detail))
+			}
+			a.paint(t, "OUTCOME")
+			if err := t.Write(a.term.Out, 0); err != nil {
+				return err
+			}
+		}
+		a.term.Printf("%d of %s restored, %s in %s; the oldest state is %s old; nothing was changed\n", d.Restored,
+			ui.Count(d.Components, "component", "components"), ui.Size(d.Bytes), seconds(d.Seconds), ui.Age(time.Duration(d.Oldest*float64(time.Second))))
+	}
+	if n := d.Components - d.Restored; n > 0 {
+		return fail(exitUnsound, "%s not come back whole", ui.Count(n, "component would", "components would"))
+	}
+	return nil
+}

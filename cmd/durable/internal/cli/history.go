@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/cmd/durable/internal/survey"
+	"github.com/durablestate/durable/cmd/durable/internal/ui"
+)
+
+// A generation is a line of history.
+type generation struct {
+	Version uint64         `json:"version"`
+	Epoch   uint64         `json:"epoch"`
+	SavedAt time.Time      `json:"saved_at,omitzero"`
+	Bytes   int            `json:"bytes"`
+	Codec   string         `json:"codec,omitempty"`
+	Schema  int            `json:"schema"`
+	Verdict survey.Verdict `json:"verdict"`
+	Detail  string         `json:"detail,omitempty"`
+}
+
+func generations(infos []durable.SnapshotInfo) []generation {
+	list := make([]generation, 0, len(infos))
+	for _, i := range infos {
+		g := generation{i.Version, i.Epoch, i.SavedAt, i.Bytes, i.Codec, i.Schema, survey.VerdictOfInfo(i), ""}
+		if i.Err != nil {
+			g.Detail = i.Err.Error()
+		}
+		list = append(list, g)
+	}
+	return list
+}
+
+func (a *app) history() *cobra.Command {
+	return &cobra.Command{
+		Use:               "history ID",
+		Short:             "List the stored generations of one component, each read and verified",
+		Args:              exactly(1),
+		ValidArgsFunction: a.completeIDs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, o, err := a.conn.reading(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer o.Close()
+			id := o.Name(args[0])
+			infos, err := o.ListSnapshots(ctx, id)
+			if err != nil {
+				return unknown(ctx, o, id, err)
+			}
+			return a.printHistory(infos)
+		},
+	}
+}
+
+func (a *app) printHistory(infos []durable.SnapshotInfo) error {
+	if a.term.JSON {
+		for _, g := range generations(infos) {
+			if err := a.term.Emit(g); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	now := time.Now()
+	t := ui.NewTable(">VERSION", ">EPOCH", "SAVED", ">AGE", ">SIZE", "CODEC", ">SCHEMA", "VERDICT")
+	for _, g := range generations(infos) {
+		t.Add(strconv.FormatUint(g.Version, 10), strconv.FormatUint(g.Epoch, 10), ui.Time(g.SavedAt), ui.Since(g.SavedAt, now),
+			ui.Size(int64(g.Bytes)), ui.Plain(g.Codec), strconv.Itoa(g.Schema), string(g.Verdict))
+	}
+	a.paint(t, "VERDICT")
+	return t.Write(a.term.Out, 0)
+}

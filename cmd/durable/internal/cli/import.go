@@ -1,0 +1,197 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/cmd/durable/internal/archive"
+	"github.com/durablestate/durable/cmd/durable/internal/survey"
+	"github.com/durablestate/durable/cmd/durable/internal/transfer"
+	"github.com/durablestate/durable/cmd/durable/internal/ui"
+)
+
+// archiveLimit is the largest state that an archive may hold.
+const archiveLimit = 1 << 30
+
+func (a *app) importing() *cobra.Command {
+	var o transfer.Options
+	cmd := &cobra.Command{
+		Use:   "import FILE",
+		Short: "Bring the components of an archive into the store",
+		Long: `Import reads the whole archive and checks every byte before it touches the
+store. Then it saves the generations of each component with their versions and
+epochs, oldest first, raises the fence, and reads everything back.
+
+A component of which the store holds other state is refused, unless --force takes
+it over: the archive's generations then get new versions above what is there, and
+a running owner is refused. An import that was interrupted leaves components that
+are complete, untouched, or at an older generation of the archive; the same
+command again completes them.`,
+		Args: exactly(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := os.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			totals, err := a.checkArchive(f)
+			if err != nil {
+				return fmt.Errorf("%s: %w; nothing was changed", args[0], err)
+			}
+			to, err := a.openTarget(cmd.Context(), &a.conn, o.DryRun)
+			if err != nil {
+				return err
+			}
+			defer to.Close()
+			if _, err := f.Seek(0, 0); err != nil {
+				return err
+			}
+			m := a.newMove(to, o, "import", totals.Components)
+			err = m.archive(cmd.Context(), f)
+			return m.finish(err)
+		},
+	}
+	transferFlags(cmd, &o)
+	return cmd
+}
+
+func transferFlags(cmd *cobra.Command, o *transfer.Options) {
+	cmd.Flags().BoolVar(&o.Force, "force", false, "take over components of which the target holds other state, also from a running owner")
+	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "say what would be done and change nothing")
+}
+
+func (a *app) checkArchive(f *os.File) (*archive.Totals, error) {
+	bar := a.term.Progress("checking", 0)
+	defer bar.End()
+	return archive.Verify(f, archiveLimit, bar.Step)
+}
+
+// openTarget opens the store to fill. A dry run into a directory that does not
+// exist sees an empty store.
+func (a *app) openTarget(ctx context.Context, c *connection, dry bool) (*opened, error) {
+	if dry {
+		cfg, set, err := c.load()
+		if err != nil {
+			return nil, err
+		}
+		if set.Adapter == "file" && checkStore(set.Directory) != nil {
+			s, err := survey.New(durable.NewMemoryAdapter(nil), "")
+			return &opened{s, cfg, set}, err
+		}
+	}
+	return c.receiving(ctx)
+}
+
+// A move is a transfer under way.
+type move struct {
+	a     *app
+	to    *opened
+	o     transfer.Options
+	guard *transfer.Guard // nil in a dry run
+	bar   *ui.Progress
+	start time.Time
+
+	mu      sync.Mutex
+	results []transfer.Result
+	failed  []error
+	unsound []string // came along without all of their generations
+}
+
+func (a *app) newMove(to *opened, o transfer.Options, what string, total int) *move {
+	m := &move{a: a, to: to, o: o, bar: a.term.Progress(what, total), start: time.Now()}
+	if !o.DryRun {
+		m.guard = transfer.NewGuard(to.Store, o.Force)
+	}
+	return m
+}
+
+// deliver moves one component and keeps the account. Only what concerns all
+// components is an error.
+func (m *move) deliver(ctx context.Context, it *transfer.Item) error {
+	var err error
+	if m.guard != nil {
+		err = m.guard.Take(ctx, it.ID)
+	}
+	if err != nil {
+		return err
+	}
+	r, err := transfer.Deliver(ctx, m.to.Store, it, m.o)
+	m.bar.Step(r.Bytes)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !it.Whole() {
+		m.unsound = append(m.unsound, fmt.Sprintf("%s: %s, %d generations not usable", it.ID, it.Verdict, it.Skipped))
+	}
+	if err == nil {
+		m.results = append(m.results, r)
+		return nil
+	}
+	m.failed = append(m.failed, err)
+	if exitCode(err) == exitRefused || errors.Is(err, transfer.ErrOther) {
+		return ctx.Err() // the others go on
+	}
+	return err
+}
+
+// archive delivers what an archive holds, several components at a time.
+func (m *move) archive(ctx context.Context, f *os.File) error {
+	r, err := archive.NewReader(f, archiveLimit)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	slots := make(chan struct{}, 16)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	var gens []*durable.Snapshot
+	for {
+		rec, err := r.Next()
+		switch {
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case rec.End != nil:
+			wg.Wait()
+			return context.Cause(ctx)
+		case rec.Snapshot != nil:
+			gens = append(gens, rec.Snapshot)
+			continue
+		}
+		it := packed(rec.Component, gens)
+		gens = nil
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := m.deliver(ctx, it); err != nil {
+				cancel(err)
+			}
+		})
+	}
+}
+
+// packed is a component of an archive.
+func packed(c *archive.Component, gens []*durable.Snapshot) *transfer.Item {
+	it := &transfer.Item{ID: c.ID, Fence: survey.Fence{Epoch: c.Epoch, Version: c.Version}, Skipped: c.Skipped, Verdict: survey.Verdict(c.Verdict)}
+	for _, g := range gens {
+		it.Versions = append(it.Versions, g.Version)
+	}
+	it.Load = func(_ context.Context, version uint64) (*durable.Snapshot, error) {
+		i := slices.Index(it.Versions, version)
+		if i < 0 {
+			return nil, durable.ErrNotFound
+		}
+		s := *gens[i]
+		return &s, nil
+	}
+	return it
+}

@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/durablestate/durable/cmd/durable/internal/survey"
+	"github.com/durablestate/durable/cmd/durable/internal/ui"
+)
+
+// listed is a line of ls.
+type listed struct {
+	survey.Component
+	Age   float64 `json:"age_seconds"`
+	Owner string  `json:"owner,omitempty"`
+}
+
+func (a *app) ls() *cobra.Command {
+	var all bool
+	var sortBy string
+	cmd := &cobra.Command{
+		Use:   "ls",
+		Short: "List components: age, size, version, owner and whether they are sound",
+		Long: `Ls lists the components of the store or of one system. It reads the newest
+generation of each and changes nothing. A line's verdict is ok, unverified (a
+plain value), fell-back (the newest generation does not verify, an older one
+does), expired, lost, corrupt, too-new or unreadable.`,
+		Args: exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !slices.Contains([]string{"id", "age", "size"}, sortBy) {
+				return usage("--sort must be id, age or size, not %q", sortBy)
+			}
+			ctx, o, err := a.conn.reading(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer o.Close()
+			rows, err := a.list(ctx, o, all)
+			if err != nil && len(rows) == 0 {
+				return err
+			}
+			order(rows, sortBy)
+			return cmp.Or(a.printList(rows), incomplete(err))
+		},
+	}
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "also what the library keeps for itself: ~starts, ~aside/...")
+	cmd.Flags().StringVar(&sortBy, "sort", "id", "order by id, age or size")
+	return cmd
+}
+
+// incomplete words the error that stands beside a list.
+func incomplete(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &failure{exitUnsound, fmt.Errorf("the list is not complete: %w", err)}
+}
+
+// list reads the newest generation of every component.
+func (a *app) list(ctx context.Context, o *opened, all bool) ([]listed, error) {
+	ids, failed := o.IDs(ctx)
+	if !all {
+		ids = slices.DeleteFunc(ids, survey.Internal)
+	}
+	rows := make([]listed, len(ids))
+	bar, owners := a.term.Progress("reading", len(ids)), o.Owners()
+	err := survey.Each(ctx, ids, func(ctx context.Context, i int) (int64, error) {
+		c, _ := o.Newest(ctx, ids[i])
+		now := time.Now()
+		rows[i] = listed{Component: c, Owner: owners.Of(ctx, ids[i]).Holder(now)}
+		if !c.SavedAt.IsZero() {
+			rows[i].Age = max(0, now.Sub(c.SavedAt).Seconds())
+		}
+		bar.Step(c.Bytes)
+		return c.Bytes, ctx.Err()
+	})
+	bar.End()
+	if err != nil {
+		return nil, err
+	}
+	return rows, failed
+}
+
+func order(rows []listed, by string) {
+	slices.SortStableFunc(rows, func(a, b listed) int {
+		switch by {
+		case "age":
+			return cmp.Compare(b.Age, a.Age)
+		case "size":
+			return cmp.Compare(b.Bytes, a.Bytes)
+		}
+		return cmp.Compare(a.ID, b.ID)
+	})
+}
+
+func (a *app) printList(rows []listed) error {
+	if a.term.JSON {
+		for _, r := range rows {
+			if err := a.term.Emit(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(rows) == 0 {
+		a.term.Note("no components")
+		return nil
+	}
+	unsound, bytes := 0, int64(0)
+	for _, r := range rows {
+		bytes += r.Bytes
+		if !r.Verdict.Sound() {
+			unsound++
+		}
+	}
+	if err := a.table(rows).Write(a.term.Out, 0); err != nil {
+		return err
+	}
+	note := ui.Count(len(rows), "component", "components") + ", " + ui.Size(bytes)
+	if unsound > 0 {
+		note += fmt.Sprintf(", %d not sound: durable verify says why", unsound)
+	}
+	a.term.Note("%s", note)
+	return nil
+}
+
+func (a *app) table(rows []listed) *ui.Table {
+	t := ui.NewTable("COMPONENT", ">AGE", ">SIZE", ">VERSION", "OWNER", "VERDICT")
+	for _, r := range rows {
+		age, version := "-", strconv.FormatUint(r.Version, 10)
+		if !r.SavedAt.IsZero() {
+			age = ui.Age(time.Duration(r.Age * float64(time.Second)))
+		}
+		if r.Verdict == survey.FellBack {
+			version = fmt.Sprintf("%d of %d", r.Version, r.LastVersion)
+		}
+		t.Add(ui.Plain(r.ID), age, ui.Size(r.Bytes), version, ui.Plain(r.Owner), string(r.Verdict))
+	}
+	a.paint(t, "VERDICT", "SEVERITY", "OUTCOME")
+	return t
+}
+
+// paint colours the columns that judge, where colours are shown.
+func (a *app) paint(t *ui.Table, columns ...string) {
+	if !a.term.Colourful() {
+		return
+	}
+	t.Paint(func(_ int, column, cell string) string {
+		if slices.Contains(columns, column) {
+			return ui.Colour(cell)
+		}
+		return cell
+	})
+}

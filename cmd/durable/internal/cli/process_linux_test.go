@@ -1,0 +1,117 @@
+package cli_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestFullDiskInTheMiddleOfAnExport(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
+		t.Skipf("needs the right to mount a tmpfs: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(dir, 0) })
+	p := filePlace(t)
+	a := p.open(t)
+	for i := range 10 {
+		save(t, a, fmt.Sprintf("app/c%d", i), 1, 1, strings.Repeat("x", 50_000))
+	}
+	before := p.picture(t)
+	old := filepath.Join(dir, "backup")
+	require.NoError(t, os.WriteFile(old, []byte("the old one"), 0o600))
+	fails(t, 1, "no space left", "export", old, "-c", p.config, "--force")
+	fails(t, 1, "no space left", "export", filepath.Join(dir, "new"), "-c", p.config)
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, entries, 1, "nothing is left behind")
+	b, err := os.ReadFile(old)
+	require.NoError(t, err)
+	require.Equal(t, "the old one", string(b))
+	require.Equal(t, before, p.picture(t))
+}
+
+func TestFullDiskInTheMiddleOfAnImportIsCompletedLater(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
+		t.Skipf("needs the right to mount a tmpfs: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(dir, 0) })
+	from := filePlace(t)
+	a := from.open(t)
+	for i := range 10 {
+		save(t, a, fmt.Sprintf("app/c%d", i), 1, 1, strings.Repeat("x", 50_000))
+	}
+	to := &place{dir: filepath.Join(dir, "store")}
+	to.config = yaml(t, "adapter: file\n  directory: "+to.dir)
+	fails(t, 1, "the same command again", "copy", "--from", from.config, "--to", to.config)
+	ok(t, "verify", "-c", to.config) // complete or absent, each
+	require.NoError(t, syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=8m"))
+	ok(t, "copy", "--from", from.config, "--to", to.config)
+	requireSame(t, a, to.open(t))
+}
+
+func TestMissingRightsOnFiles(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to run the program as another user")
+	}
+	p := filePlace(t)
+	fill(t, p.open(t), 1, 2, "app/c")
+	program := everybodys(t)
+	before := p.picture(t)
+	for _, args := range [][]string{{"ls"}, {"verify"}, {"delete", "app/c", "--yes"}} {
+		cmd := exec.Command(program, append(args, "--directory", p.dir)...)
+		cmd.Env = append(os.Environ(), asProgram)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		cmd.Dir = "/"
+		out, _ := cmd.CombinedOutput()
+		require.Equal(t, 1, cmd.ProcessState.ExitCode(), string(out))
+		require.Contains(t, string(out), "permission denied")
+	}
+	require.Equal(t, before, p.picture(t))
+}
+
+// everybodys returns a copy of the program that every user may run.
+func everybodys(t *testing.T) string {
+	b, err := os.ReadFile(os.Args[0])
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "program")
+	require.NoError(t, os.WriteFile(path, b, 0o755))
+	for dir := filepath.Dir(path); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		require.NoError(t, os.Chmod(dir, 0o755))
+	}
+	return path
+}
+
+func TestVerifyAndExportOfManyComponentsInLittleMemory(t *testing.T) {
+	n := 300
+	if os.Getenv("DURABLE_LARGE") == "1" {
+		n = 100_000
+	}
+	everywhere(t, func(t *testing.T, p *place) {
+		a := p.open(t)
+		fillMany(t, a, n, 2)
+		require.NoError(t, a.Close())
+		file := filepath.Join(t.TempDir(), "backup")
+		for _, args := range [][]string{{"ls"}, {"verify"}, {"export", file}, {"drill"}} {
+			cmd := process(append(args, "-c", p.config)...)
+			var said strings.Builder
+			cmd.Stderr = &said
+			start := time.Now()
+			out, err := cmd.Output()
+			require.NoError(t, err, said.String())
+			usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+			require.Less(t, usage.Maxrss, int64(200<<10), "KiB")
+			lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+			t.Logf("%s: %d components x 2 generations in %v, peak memory %d MiB; progress lines: %d; %s", args[0], n, time.Since(start).Round(time.Millisecond),
+				usage.Maxrss>>10, strings.Count(said.String(), "["), lines[len(lines)-1])
+		}
+	})
+}

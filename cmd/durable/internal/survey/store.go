@@ -1,0 +1,132 @@
+// Package survey reads a store without changing it: which components there are,
+// whether they are sound, and who owns them.
+package survey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/durablestate/durable"
+)
+
+// A Store is an adapter with all that this tool needs of it, and the part of it
+// that the tool was asked to look at.
+type Store struct {
+	durable.StateAdapter
+	durable.Owner
+	durable.Historian
+
+	Namespace string // "", "system/" or "system/replica/"
+}
+
+// New returns the store behind a.
+func New(a durable.StateAdapter, namespace string) (*Store, error) {
+	o, ok1 := a.(durable.Owner)
+	h, ok2 := a.(durable.Historian)
+	if !ok1 || !ok2 {
+		return nil, errors.New("the adapter must have the capabilities Owner and Historian")
+	}
+	return &Store{a, o, h, namespace}, nil
+}
+
+// Name returns the full id of a component that was named with or without its
+// namespace.
+func (s *Store) Name(id string) string {
+	if strings.HasPrefix(id, s.Namespace) || strings.HasPrefix(id, asidePrefix) {
+		return id
+	}
+	return s.Namespace + id
+}
+
+const asidePrefix = "~aside/"
+
+// Internal reports whether id is no component of a program but something that the
+// library keeps about one. The consistent set of a system is not internal.
+func Internal(id string) bool {
+	return strings.HasPrefix(id, asidePrefix) || path.Base(id) == "~starts"
+}
+
+// IsSet reports whether id holds all components of a system as one snapshot.
+func IsSet(id string) bool { return path.Base(id) == "~set" }
+
+// LeaseOf returns the name of the lease that covers the component id.
+func LeaseOf(id string) string {
+	if rest, ok := strings.CutPrefix(id, asidePrefix); ok {
+		_, id, _ = strings.Cut(rest, "/") // behind epoch and version
+	}
+	dir, _ := path.Split(id)
+	return strings.TrimSuffix(dir, "/")
+}
+
+// IDs lists the components of the namespace in order. The error may stand beside
+// a list that is not complete.
+func (s *Store) IDs(ctx context.Context) ([]string, error) {
+	var ids []string
+	var failed error
+	for id, err := range s.ListComponents(ctx) {
+		if err != nil {
+			failed = err
+			break
+		}
+		if s.covers(id) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids, failed
+}
+
+func (s *Store) covers(id string) bool {
+	return strings.HasPrefix(id, s.Namespace) || strings.HasPrefix(id, asidePrefix) && strings.HasPrefix(LeaseOf(id)+"/", s.Namespace)
+}
+
+// A Fence is what the store will refuse: lower epochs, and versions up to this.
+type Fence struct {
+	Epoch   uint64 `json:"epoch"`
+	Version uint64 `json:"version"`
+}
+
+// patience is how long Fence tries to catch a component that is saved without a
+// pause.
+const patience = 2 * time.Second
+
+// Fence returns the fence of a component. It asks for a version that nobody
+// saves, because that answer carries the fence and changes nothing.
+func (s *Store) Fence(ctx context.Context, id string) (Fence, error) {
+	for begin := time.Now(); ; {
+		f, err := s.fence(ctx, id)
+		if err == nil || ctx.Err() != nil || time.Since(begin) > patience {
+			return f, err
+		}
+		time.Sleep(rand.N(10 * time.Millisecond))
+	}
+}
+
+func (s *Store) fence(ctx context.Context, id string) (Fence, error) {
+	snap, err := s.LoadSnapshot(ctx, id, math.MaxUint64)
+	var e *durable.Error
+	switch {
+	case err == nil:
+		return Fence{snap.Epoch, max(snap.Version, snap.LastVersion)}, nil
+	case errors.As(err, &e) && answered(err):
+		return Fence{e.Epoch, e.Version}, nil
+	}
+	return Fence{}, fmt.Errorf("the fence cannot be read: %w", err)
+}
+
+// answered reports that err is what a store says of a state, not a failure to ask.
+func answered(err error) bool {
+	for _, a := range []error{durable.ErrNotFound, durable.ErrExpired, durable.ErrLost, durable.ErrCorrupt, durable.ErrTooNew} {
+		if errors.Is(err, a) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,100 @@
+package survey_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/cmd/durable/internal/survey"
+)
+
+var ctx = context.Background()
+
+func TestNamesBelongToLeases(t *testing.T) {
+	for id, lease := range map[string]string{
+		"words": "", "app/words": "app", "app/r1/words": "app/r1", "~aside/1-2/app/words": "app", "~aside/1-2/words": "", "app/~set": "app",
+	} {
+		require.Equal(t, lease, survey.LeaseOf(id), id)
+	}
+	require.True(t, survey.Internal("app/~starts"))
+	require.True(t, survey.Internal("~aside/1-2/x"))
+	require.False(t, survey.Internal("app/~set"))
+}
+
+func TestNamespaceLimitsAndCompletesNames(t *testing.T) {
+	a := durable.NewMemoryAdapter(nil)
+	for _, id := range []string{"app/b", "app/a", "application/a", "~aside/1-1/app/a", "~aside/1-1/other/a"} {
+		require.NoError(t, a.SaveState(ctx, id, &durable.Snapshot{Data: []byte("x")}))
+	}
+	s, err := survey.New(a, "app/")
+	require.NoError(t, err)
+	ids, err := s.IDs(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []string{"app/a", "app/b", "~aside/1-1/app/a"}, ids)
+	require.Equal(t, "app/x", s.Name("x"))
+	require.Equal(t, "app/x", s.Name("app/x"))
+	require.Equal(t, "~aside/1-1/app/a", s.Name("~aside/1-1/app/a"))
+}
+
+func TestFenceIsReadWithoutChangingIt(t *testing.T) {
+	a := durable.NewMemoryAdapter(nil)
+	s, err := survey.New(a, "")
+	require.NoError(t, err)
+	for range 2 {
+		f, err := s.Fence(ctx, "never")
+		require.NoError(t, err)
+		require.Zero(t, f)
+	}
+	require.NoError(t, a.SaveState(ctx, "c", &durable.Snapshot{Epoch: 3, Version: 9, Data: []byte("x")}))
+	require.NoError(t, a.ClaimState(ctx, "c", 5))
+	f, err := s.Fence(ctx, "c")
+	require.NoError(t, err)
+	require.Equal(t, survey.Fence{Epoch: 5, Version: 9}, f)
+}
+
+func TestFewerAreReadAtATimeWhileStatesAreLarge(t *testing.T) {
+	var now, most atomic.Int64
+	ids := make([]string, 64)
+	seen := make([]atomic.Bool, len(ids))
+	require.NoError(t, survey.Each(ctx, ids, func(_ context.Context, i int) (int64, error) {
+		n := now.Add(1)
+		defer now.Add(-1)
+		if i > 8 { // the first four were let in before the size was known
+			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			}
+		}
+		seen[i].Store(true)
+		return 40 << 20, nil
+	}))
+	for i := range seen {
+		require.True(t, seen[i].Load())
+	}
+	require.LessOrEqual(t, most.Load(), int64(1))
+}
+
+func TestEachStopsAtTheFirstError(t *testing.T) {
+	err := survey.Each(ctx, make([]string, 1000), func(_ context.Context, i int) (int64, error) {
+		if i == 3 {
+			return 0, fmt.Errorf("number %d", i)
+		}
+		return 0, nil
+	})
+	require.EqualError(t, err, "number 3")
+}
+
+func TestSetsThatAreCutOffAreNotRead(t *testing.T) {
+	b, err := durable.EncodeSnapshot("one", &durable.Snapshot{Version: 1, WriteID: "w", Data: []byte(strings.Repeat("x", 50))})
+	require.NoError(t, err)
+	members, err := survey.Members(append(b, b...))
+	require.NoError(t, err)
+	require.Len(t, members, 2)
+	for cut := 1; cut < len(b); cut++ {
+		_, err := survey.Members(append(b, b[:cut]...))
+		require.Error(t, err)
+	}
+}

@@ -1,6 +1,7 @@
 package durable_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -29,7 +30,7 @@ func onEveryAdapter(t *testing.T, fn func(t *testing.T, open func() durable.Stat
 	})
 	t.Run("redis_server", func(t *testing.T) {
 		s := redistest.Shared(t)
-		prefix := "test:" + strings.ToLower(t.Name()) + ":"
+		prefix := fmt.Sprintf("test:%s:%x:", strings.ToLower(t.Name()), rand.Uint64())
 		fn(t, func() durable.StateAdapter {
 			a, err := durable.OpenRedisAdapter(t.Context(), s.URL(), &durable.RedisOptions{KeyPrefix: prefix})
 			require.NoError(t, err)

@@ -50,6 +50,7 @@ func (f found) rank() uint64 {
 // latest decides between the component's own snapshots and the set.
 func (m *member) latest(own found, in *storedSet) found {
 	all := foundBy(in.m, in.snap, in.skipped, in.err)
+	m.floor = max(m.floor, own.epoch) // also when the state comes from the set
 	if own.existed() {
 		in.m.above(own)
 	}

@@ -212,9 +212,15 @@ func (s *Store) removeStray() {
 	s.litter.stray = nil
 	stray = slices.DeleteFunc(stray, func(name string) bool { return s.temps[name] })
 	s.mu.Unlock()
+	var held []string // or being asked about at this moment
 	for _, name := range stray {
 		if strings.HasPrefix(name, tempPrefix) || s.leaseFileFree(name) {
 			_ = s.dir.Remove(name) // listed again at the next opening
+		} else {
+			held = append(held, name)
 		}
 	}
+	s.mu.Lock()
+	s.litter.stray = append(s.litter.stray, held...)
+	s.mu.Unlock()
 }

@@ -125,9 +125,12 @@ func (s *Store) removeSome() bool {
 	s.mu.Lock()
 	s.x.exhume()
 	slices.SortFunc(s.x.garbage, func(a, b *file) int { return int(int64(a.seq - b.seq)) })
-	garbage := slices.Clone(s.x.garbage[:min(len(s.x.garbage), maxRemoved)])
-	nothing := len(garbage) == 0 && len(s.litter.stray) == 0
 	last := s.x.last
+	garbage := slices.Clone(s.x.garbage[:min(len(s.x.garbage), maxRemoved)])
+	if n := len(garbage); n > 0 && garbage[n-1].seq == last { // it shows that its number was used
+		garbage = garbage[:n-1]
+	}
+	nothing := len(garbage) == 0 && len(s.litter.stray) == 0
 	s.mu.Unlock()
 	// What supersedes a file must be durable before the file goes.
 	if nothing || s.ensureSynced(last) != nil {

@@ -36,3 +36,14 @@ func TestADryRunLeavesADamagedTargetAsItIs(t *testing.T) {
 	run(t, "copy", "--from", from.config, "--to", to.config, "--dry-run")
 	require.Equal(t, before, to.picture(t))
 }
+
+func TestAURLInTheWrongPlaceShowsNoPassword(t *testing.T) {
+	for _, password := range []string{"s3c/r3t", "s3c r3t", "s3c@r3t", "s3c#r3t", "s3c%zzr3t"} {
+		url := "redis://user:" + password + "@127.0.0.1:1/0"
+		for _, args := range [][]string{{url}, {"ls", "--directory", url}, {"ls", "-c", url}, {"copy", "--from", url, "--to", url}} {
+			r := run(t, args...)
+			require.NotZero(t, r.code)
+			require.NotContains(t, r.out+r.err, "r3t", args)
+		}
+	}
+}

@@ -53,7 +53,15 @@ func (s *Store) cleanIfDue() {
 	if due && s.serial() {
 		s.clean()
 	}
-	for behind && running != nil {
+	if behind {
+		s.awaitCleaner(running)
+	}
+}
+
+// awaitCleaner waits for the cleaner, if one is running, and publishes what it
+// moves: only the committer, which calls this, can.
+func (s *Store) awaitCleaner(running chan struct{}) {
+	for running != nil {
 		select {
 		case <-running:
 			running = nil
@@ -61,6 +69,23 @@ func (s *Store) cleanIfDue() {
 			s.commitMove()
 		}
 	}
+}
+
+// cleanNow cleans, and returns when that is done. Only the committer calls it.
+func (s *Store) cleanNow() {
+	if s.serial() {
+		s.clean()
+		return
+	}
+	s.mu.Lock()
+	running := s.cleaning
+	if running == nil && !s.closed {
+		running = make(chan struct{})
+		s.cleaning = running
+		go s.runCleaner(running)
+	}
+	s.mu.Unlock()
+	s.awaitCleaner(running)
 }
 
 // serial reports whether cleaning waits for the committer: where a lock cannot
@@ -100,9 +125,12 @@ func (s *Store) removeSome() bool {
 	s.mu.Lock()
 	s.x.exhume()
 	slices.SortFunc(s.x.garbage, func(a, b *file) int { return int(int64(a.seq - b.seq)) })
-	garbage := slices.Clone(s.x.garbage[:min(len(s.x.garbage), maxRemoved)])
-	nothing := len(garbage) == 0 && len(s.litter.stray) == 0
 	last := s.x.last
+	garbage := slices.Clone(s.x.garbage[:min(len(s.x.garbage), maxRemoved)])
+	if n := len(garbage); n > 0 && garbage[n-1].seq == last { // it shows that its number was used
+		garbage = garbage[:n-1]
+	}
+	nothing := len(garbage) == 0 && len(s.litter.stray) == 0
 	s.mu.Unlock()
 	// What supersedes a file must be durable before the file goes.
 	if nothing || s.ensureSynced(last) != nil {

@@ -187,7 +187,7 @@ func diskFull(err error) bool {
 // madeRoom deletes what nobody needs and reports whether there was any.
 func (s *Store) madeRoom() bool {
 	before := s.countFiles()
-	s.clean()
+	s.cleanNow()
 	return s.countFiles() < before
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"syscall"
 
 	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
@@ -110,7 +111,7 @@ func (s *Store) moveOut(victims []*file) error {
 	var records [][]byte
 	for _, f := range victims {
 		entries, b, err := s.living(f)
-		if err != nil && !errors.Is(err, store.ErrCorrupt) {
+		if err != nil && !stays(err) {
 			return err
 		}
 		if err != nil || len(entries) == 0 {
@@ -138,6 +139,17 @@ func (s *Store) moveOut(victims []*file) error {
 		return err
 	}
 	return s.hand(m)
+}
+
+// stays reports that err, met while a file was read, will be met again: what
+// lives there stays where it is.
+func stays(err error) bool {
+	for _, e := range []error{store.ErrCorrupt, store.ErrTooLarge, store.ErrTooNew, syscall.EIO} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // hand lets the committer publish m.

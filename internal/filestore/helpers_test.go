@@ -30,6 +30,8 @@ type hooked struct {
 	mu   sync.Mutex
 	log  []string
 	hook func(op string) error
+
+	listed func(names []string) []string // edits a listing, if not nil
 }
 
 func (h *hooked) tell(op, name string) error {
@@ -106,7 +108,11 @@ func (h *hooked) List() ([]string, error) {
 	if err := h.tell("list", ""); err != nil {
 		return nil, err
 	}
-	return h.Dir.List()
+	names, err := h.Dir.List()
+	if h.listed != nil {
+		names = h.listed(names)
+	}
+	return names, err
 }
 
 type hookedFile struct {

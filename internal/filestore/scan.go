@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"math"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -36,11 +33,17 @@ const settled = 3 * time.Second
 
 // unchanged reports whether no name has come or gone since the last scan.
 func (s *Store) unchanged() bool {
-	if s.scanned.IsZero() {
+	return s.unchangedSince(s.scanned)
+}
+
+// unchangedSince reports whether the directory last changed at mod, which is zero
+// if that is not certain.
+func (s *Store) unchangedSince(mod time.Time) bool {
+	if mod.IsZero() {
 		return false
 	}
-	mod, err := s.dir.ModTime()
-	return err == nil && mod.Equal(s.scanned)
+	now, err := s.dir.ModTime()
+	return err == nil && now.Equal(mod)
 }
 
 // follow reads the commits that come after the last known one.
@@ -101,11 +104,11 @@ func (s *Store) scanOnce(ctx context.Context) error {
 	if time.Since(mod) < settled {
 		mod = time.Time{}
 	}
-	names, err := s.dir.List()
+	last := s.lastCommit()
+	found, err := s.list(last, mod)
 	if err != nil {
 		return err
 	}
-	found := sortNames(names)
 	if len(found.commits) > 0 && !found.format {
 		return errNoFormat
 	}
@@ -114,7 +117,6 @@ func (s *Store) scanOnce(ctx context.Context) error {
 			return err
 		}
 	}
-	last := s.lastCommit()
 	for _, seq := range found.commits {
 		if seq <= last {
 			continue
@@ -136,35 +138,6 @@ func (s *Store) scanOnce(ctx context.Context) error {
 	s.litter.stray = found.stray
 	s.litter.aside = found.aside
 	return nil
-}
-
-// names is a listing in order.
-type names struct {
-	commits     []uint64 // ascending
-	quarantined uint64   // highest number set aside
-	aside       []string // files set aside, oldest first
-	stray       []string // temporaries and lock files of leases
-	format      bool
-}
-
-func sortNames(list []string) names {
-	var n names
-	for _, name := range list {
-		if seq, ok := parseCommitName(name); ok && seq != math.MaxUint64 {
-			n.commits = append(n.commits, seq)
-		} else if rest, ok := strings.CutPrefix(name, quarantinePrefix); ok {
-			seq, _ := parseCommitName(rest)
-			n.quarantined = max(n.quarantined, seq)
-			n.aside = append(n.aside, name)
-		} else if strings.HasPrefix(name, tempPrefix) || strings.HasPrefix(name, leasePrefix) {
-			n.stray = append(n.stray, name)
-		} else if name == formatName {
-			n.format = true
-		}
-	}
-	slices.Sort(n.commits)
-	slices.Sort(n.aside)
-	return n
 }
 
 // maxLockWait is the longest pause between two tries to take the writers' lock,

@@ -74,7 +74,7 @@ end
 
 local function save(i, a)
   local key, fence, value = KEYS[2 * i - 1], KEYS[2 * i], ARGV[a + 1]
-  local rec, bar = fenceOf(i)
+  local rec, bar, known = fenceOf(i)
   if not rec then return 'SLOW' end
   local version, letter = sub(rec, 30, 49), sub(rec, 51, 51)
   local e, v = sub(value, 12, 31), sub(value, 33, 52)
@@ -89,7 +89,7 @@ local function save(i, a)
     end
     last = sub(rec, 177, 196)
     gens = last .. ',' .. sub(rec, 198, bar - 1) .. ',' .. sub(rec, 130, 141) .. (gens == '' and '' or ' ') .. gens
-  elseif rec ~= fresh and try('EXISTS', key) ~= 0 then
+  elseif known and try('EXISTS', key) ~= 0 then
     return 'SLOW'
   end
   local err = refusal(fence)

@@ -11,12 +11,13 @@ local function done(...)
   return {...}
 end
 
-local before, found = version, ''
+local found = ''
 if exists and version == zero then
   found = inspected(11)
   if not found then return {'INSPECT'} end
   if found == 'foreign' then return done('FOREIGN') end
 end
+local before = version
 
 -- touch gives state and generations the TTL and forgets what is gone or too old.
 local function touch()

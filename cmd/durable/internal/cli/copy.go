@@ -9,6 +9,7 @@ import (
 	"github.com/durablestate/durable/cmd/durable/internal/survey"
 	"github.com/durablestate/durable/cmd/durable/internal/transfer"
 	"github.com/durablestate/durable/cmd/durable/internal/ui"
+	"github.com/durablestate/durable/internal/store"
 )
 
 func (a *app) copying() *cobra.Command {
@@ -51,7 +52,7 @@ a store does not list them.`,
 			a.warnOwned(ctx, src, ids)
 			m := a.newMove(dst, o, "copy", len(ids))
 			err = survey.Each(cmd.Context(), ids, func(ctx context.Context, i int) (int64, error) {
-				it, err := transfer.FromStore(ctx, src.Store, ids[i])
+				it, err := transfer.FromStore(store.Observe(ctx), src.Store, ids[i])
 				if err != nil {
 					return 0, err
 				}

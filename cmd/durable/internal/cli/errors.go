@@ -78,7 +78,7 @@ func (a *app) finish(err error) int {
 	return code
 }
 
-var credentials = regexp.MustCompile(`://[^/@\s]*@`)
+var credentials = regexp.MustCompile(`://[^\n]*@`) // a password may hold anything where it was not escaped
 
 // redact masks what must not be shown: credentials in URLs, and the password of
 // the URL that was given, wherever it appears.

@@ -16,6 +16,7 @@ import (
 	"github.com/durablestate/durable/cmd/durable/internal/survey"
 	"github.com/durablestate/durable/cmd/durable/internal/transfer"
 	"github.com/durablestate/durable/cmd/durable/internal/ui"
+	"github.com/durablestate/durable/internal/store"
 )
 
 // archiveLimit is the largest state that an archive may hold.
@@ -119,6 +120,8 @@ func (m *move) deliver(ctx context.Context, it *transfer.Item) error {
 	var err error
 	if m.guard != nil {
 		err = m.guard.Take(ctx, it.ID)
+	} else {
+		ctx = store.Observe(ctx)
 	}
 	if err != nil {
 		return err

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
 )
 
 // TestACheckpointThatEndsAsItsContextEndsDoesNotPassForOneThatSavedAll lets the

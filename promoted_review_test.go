@@ -1,0 +1,56 @@
+package durable_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/durablestate/durable"
+)
+
+// layered makes more of its snapshot, and is embedded in what is registered.
+type layered struct {
+	summed
+	more string
+}
+
+func (l *layered) SnapshotState() ([]byte, error) {
+	b, err := l.summed.SnapshotState()
+	return append(b, l.more...), err
+}
+
+type outer struct{ layered }
+
+type outerByPointer struct{ *layered }
+
+// beside has the method of one field and the StatefulComponent of another.
+type beside struct {
+	deep
+	snapshotter
+}
+
+type deep struct{ summed }
+
+type snapshotter struct{ data string }
+
+func (s *snapshotter) SnapshotState() ([]byte, error) { return []byte(s.data), nil }
+
+func TestAnEmbeddedComponentThatMakesMoreOfItsSnapshotIsCapturedWithIt(t *testing.T) {
+	for name, comp := range map[string]durable.Component{
+		"embedded": &outer{layered{more: "more"}}, "by pointer": &outerByPointer{&layered{more: "more"}},
+		"by value": outerByPointer{&layered{more: "more"}}, "beside": &beside{snapshotter: snapshotter{`{"N":0}more`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				a := newFlaky()
+				cp := durable.New(a, consistent(quiet()))
+				require.NoError(t, cp.Register("outer", comp))
+				_, err := cp.Restore(t.Context())
+				require.NoError(t, err)
+				require.NoError(t, cp.Checkpoint(t.Context()))
+				require.Equal(t, `{"N":0}more`, storedSet(t, a, "~set")["outer"])
+				require.NoError(t, cp.Close())
+			})
+		})
+	}
+}

@@ -54,3 +54,31 @@ func TestAnEmbeddedComponentThatMakesMoreOfItsSnapshotIsCapturedWithIt(t *testin
 		})
 	}
 }
+
+func TestWhatAComponentMakesOfItsSnapshotOnlyNowAndThenIsSaved(t *testing.T) {
+	for name, o := range map[string]*durable.Options{"alone": quiet(), "set": consistent(quiet())} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				a := newFlaky()
+				cp := durable.New(a, o)
+				l := &layered{}
+				require.NoError(t, cp.Register("l", l))
+				_, err := cp.Restore(t.Context())
+				require.NoError(t, err)
+				require.NoError(t, cp.Checkpoint(t.Context())) // nothing more yet
+				l.more = "more"
+				require.NoError(t, cp.Checkpoint(t.Context()))
+				got := ""
+				if o.Consistent {
+					got = storedSet(t, a, "~set")["l"]
+				} else {
+					s, err := a.LoadState(t.Context(), "l")
+					require.NoError(t, err)
+					got = string(s.Data)
+				}
+				require.Equal(t, `{"N":0}more`, got)
+				require.NoError(t, cp.Close())
+			})
+		})
+	}
+}

@@ -269,6 +269,25 @@ func TestAfterAStepBackSavesGoOnAboveWhatWasSteppedOver(t *testing.T) {
 	})
 }
 
+func TestARestoreThatIsCalledAgainDoesNotUndoAStepBack(t *testing.T) {
+	for _, mode := range []func(*durable.Options) *durable.Options{consistent, func(o *durable.Options) *durable.Options { return o }} {
+		bubble(t, func(t *testing.T) {
+			a := poisoned(t, "sound", "poison")
+			die(t, a)
+			die(t, a)
+			h := prepare(t, a.Reopen(), mode(stepping(new(journal), 1)))
+			for range 3 {
+				var err error
+				h.report, err = h.Restore(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, durable.FellBack, h.outcome(t))
+				require.Equal(t, []int{1, 0}, []int{h.words.count("sound"), h.words.count("poison")})
+			}
+			require.NoError(t, h.Close())
+		})
+	}
+}
+
 func TestAStepBackThatCannotKeepTheBadStateIsNone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		a := poisoned(t, "sound", "poison")

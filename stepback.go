@@ -42,10 +42,10 @@ func (m *member) sound(ctx context.Context, h Historian) ([]uint64, error) {
 // stepBack returns an older generation in place of newest, the state with which
 // the starts before this one came to no good end, and the versions that it
 // stepped over, which are set aside first. A component without an older one
-// keeps what it has, and so does one that is restored again later.
+// keeps what it has, and so does one that was saved since this start.
 func (m *member) stepBack(ctx context.Context, newest *Snapshot) (*Snapshot, []uint64, error) {
 	generations := m.c.starts.stepsBack()
-	if generations == 0 || m.everRestored() {
+	if generations == 0 || m.savedSinceStart(newest) {
 		return newest, nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.c.opts.SaveTimeout)
@@ -77,4 +77,13 @@ func (m *member) stepBack(ctx context.Context, newest *Snapshot) (*Snapshot, []u
 	m.c.log.Error("durable: stepping back to an older generation, because starts with the newest keep ending badly",
 		"component", m.id, "version", older.Version, "skipped", versions[:back])
 	return older, versions[:back], nil
+}
+
+// savedSinceStart reports that newest is not what the starts before this one came
+// to no good end with. Without ownership the first restore decides.
+func (m *member) savedSinceStart(newest *Snapshot) bool {
+	if m.c.owner == nil {
+		return m.everRestored()
+	}
+	return newest.Epoch >= m.c.starts.epoch
 }

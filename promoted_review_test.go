@@ -82,3 +82,43 @@ func TestWhatAComponentMakesOfItsSnapshotOnlyNowAndThenIsSaved(t *testing.T) {
 		})
 	}
 }
+
+// ownEncoding encodes what it has beside its StatefulComponent.
+type ownEncoding struct {
+	durable.StatefulComponent[counts]
+	own string
+}
+
+func (o *ownEncoding) MarshalState() ([]byte, error) { return []byte(o.own), nil }
+
+func (o *ownEncoding) UnmarshalState(b []byte) error {
+	o.own = string(b)
+	return nil
+}
+
+func TestWhatAComponentEncodesItselfIsSavedWithoutAnUpdate(t *testing.T) {
+	for _, o := range []*durable.Options{quiet(), consistent(quiet())} {
+		bubble(t, func(t *testing.T) {
+			a := newFlaky()
+			for _, own := range []string{"a", "b", "b"} {
+				cp, c := durable.New(a, o), &ownEncoding{}
+				require.NoError(t, cp.Register("c", c))
+				_, err := cp.Restore(t.Context())
+				require.NoError(t, err)
+				require.NoError(t, cp.Checkpoint(t.Context()))
+				c.own = own
+				require.NoError(t, cp.Checkpoint(t.Context()))
+				a.calls("", "")
+				require.NoError(t, cp.Checkpoint(t.Context()))
+				require.Zero(t, a.calls("save", "c"), "equal bytes are no change")
+				require.NoError(t, cp.Close())
+				cp, c = durable.New(a, o), &ownEncoding{}
+				require.NoError(t, cp.Register("c", c))
+				_, err = cp.Restore(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, own, c.own)
+				require.NoError(t, cp.Close())
+			}
+		})
+	}
+}

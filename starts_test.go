@@ -288,6 +288,26 @@ func TestARestoreThatIsCalledAgainDoesNotUndoAStepBack(t *testing.T) {
 	}
 }
 
+func TestAStepBackDoesNotReturnToWhatWasSteppedOver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := poisoned(t, "sound", "poison")
+		die(t, a)
+		die(t, a)
+		own := &flaky{MemoryAdapter: a.Reopen(), fail: map[string]func(string) error{}}
+		h := prepare(t, own, stepping(new(journal), 1))
+		_, err := h.Restore(t.Context())
+		require.NoError(t, err)
+		for range 2 { // version 2, the poison, is two generations back now
+			h.words.add("more")
+			require.NoError(t, h.words.CheckpointState(t.Context()))
+		}
+		own.down("save", "refresh", "renew")
+		_ = h.Close()
+		h = die(t, a)
+		require.Equal(t, []int{1, 2, 0}, []int{h.words.count("sound"), h.words.count("more"), h.words.count("poison")})
+	})
+}
+
 func TestAStepBackThatCannotKeepTheBadStateIsNone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		a := poisoned(t, "sound", "poison")

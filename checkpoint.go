@@ -296,9 +296,9 @@ func (c *Checkpointer) Checkpoint(ctx context.Context, componentIDs ...string) e
 	for _, f := range flights {
 		if err := f.wait(ctx); err != nil {
 			errs = append(errs, err)
-		}
-		if ctx.Err() != nil {
-			break
+			if ctx.Err() != nil {
+				break
+			}
 		}
 	}
 	return errors.Join(errs...)

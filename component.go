@@ -186,7 +186,8 @@ func lock(ctx context.Context, mu *sync.RWMutex) error {
 // SnapshotState returns the encoded state. The caller owns the result.
 func (c *StatefulComponent[T]) SnapshotState() ([]byte, error) {
 	data, err := c.snapshot()
-	if len(data) > 0 {
+	_, more := c.owner().(stateMarshaler) // it may encode what no Update counts
+	if len(data) > 0 && !more {
 		c.encoded.Store(&data[0])
 	}
 	return slices.Clip(data), err // so that who appends to it gets other bytes; see encodes

@@ -19,6 +19,7 @@ type member struct {
 	tracked  tracked     // nil: it is no StatefulComponent
 	set      *set        // the member is the set itself, which has no comp
 	part     *part       // the component is saved as a part of the set; nil: by itself
+	promoted bool        // its SnapshotState is that of its StatefulComponent
 	extended atomic.Bool // the component makes more of its snapshot than tracked counts
 	interval time.Duration
 	policy   RestorePolicy
@@ -65,6 +66,7 @@ func newMember(c *Checkpointer, id, name string, comp Component) *member {
 	m := &member{c: c, id: id, name: name, comp: comp, interval: c.opts.Interval, policy: c.opts.Restore}
 	if t, ok := comp.(tracked); ok {
 		m.counted, m.tracked = t, t
+		m.promoted = promoted(m)
 	}
 	m.gate = m.fail("save", ErrNotRestored)
 	m.status.ComponentID = id

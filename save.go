@@ -218,7 +218,7 @@ func (m *member) capture(ctx context.Context) (state *Snapshot, err error) {
 	if data == nil {
 		data = []byte{}
 	}
-	m.extended.Store(m.tracked != nil && !m.tracked.encodes(data))
+	m.extended.Store(m.tracked != nil && (!m.tracked.encodes(data) || !m.promoted))
 	return &Snapshot{Schema: m.schema(), Codec: m.codec(), Data: data}, nil
 }
 

@@ -35,10 +35,9 @@ type set struct {
 
 // part is a component as a part of the set.
 type part struct {
-	s        *set
-	m        *member
-	promoted bool        // its SnapshotState is that of its StatefulComponent
-	working  atomic.Bool // a callback has not returned
+	s       *set
+	m       *member
+	working atomic.Bool // a callback has not returned
 
 	// Only the capture that is under way uses these.
 	shot *shot  // what raw is made of
@@ -66,7 +65,7 @@ func newSet(c *Checkpointer) *set {
 
 // add makes a registered component a part of the set.
 func (s *set) add(m *member) {
-	m.part = &part{s: s, m: m, promoted: promoted(m)}
+	m.part = &part{s: s, m: m}
 	s.parts = append(s.parts, m.part)
 	if m.tracked == nil {
 		s.m.extended.Store(true) // changes show in its bytes alone

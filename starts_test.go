@@ -269,6 +269,45 @@ func TestAfterAStepBackSavesGoOnAboveWhatWasSteppedOver(t *testing.T) {
 	})
 }
 
+func TestARestoreThatIsCalledAgainDoesNotUndoAStepBack(t *testing.T) {
+	for _, mode := range []func(*durable.Options) *durable.Options{consistent, func(o *durable.Options) *durable.Options { return o }} {
+		bubble(t, func(t *testing.T) {
+			a := poisoned(t, "sound", "poison")
+			die(t, a)
+			die(t, a)
+			h := prepare(t, a.Reopen(), mode(stepping(new(journal), 1)))
+			for range 3 {
+				var err error
+				h.report, err = h.Restore(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, durable.FellBack, h.outcome(t))
+				require.Equal(t, []int{1, 0}, []int{h.words.count("sound"), h.words.count("poison")})
+			}
+			require.NoError(t, h.Close())
+		})
+	}
+}
+
+func TestAStepBackDoesNotReturnToWhatWasSteppedOver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := poisoned(t, "sound", "poison")
+		die(t, a)
+		die(t, a)
+		own := &flaky{MemoryAdapter: a.Reopen(), fail: map[string]func(string) error{}}
+		h := prepare(t, own, stepping(new(journal), 1))
+		_, err := h.Restore(t.Context())
+		require.NoError(t, err)
+		for range 2 { // version 2, the poison, is two generations back now
+			h.words.add("more")
+			require.NoError(t, h.words.CheckpointState(t.Context()))
+		}
+		own.down("save", "refresh", "renew")
+		_ = h.Close()
+		h = die(t, a)
+		require.Equal(t, []int{1, 2, 0}, []int{h.words.count("sound"), h.words.count("more"), h.words.count("poison")})
+	})
+}
+
 func TestAStepBackThatCannotKeepTheBadStateIsNone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		a := poisoned(t, "sound", "poison")

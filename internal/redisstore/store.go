@@ -225,7 +225,7 @@ func (s *Store) ask(ctx context.Context, d *doubt, next func() *job) (answer, er
 	case "DAMAGED":
 		return nil, fmt.Errorf("the fence %q is damaged: inspect it before anything is saved", a.at(1))
 	case "FORMAT":
-		return nil, fmt.Errorf("%w: fence format %q, this program knows 1", store.ErrTooNew, a.at(1))
+		return nil, fmt.Errorf("%w: fence format %q, this program reads up to 2", store.ErrTooNew, a.at(1))
 	}
 	if j.short != nil && a.code() == "OK" { // a refusal is no save below its level
 		return a, s.word(j.short)

@@ -120,7 +120,10 @@ func TestStoresOfAnotherVersion(t *testing.T) {
 
 	q := redisPlace(t)
 	fill(t, q.open(t), 1, 2, "app/c")
-	require.NoError(t, sharedClient(t).HSet(ctx, "{"+q.prefix+"app/c}:f", "format", "2").Err())
+	fence := "{" + q.prefix + "app/c}:f"
+	newer, err := sharedClient(t).Get(ctx, fence).Result()
+	require.NoError(t, err)
+	require.NoError(t, sharedClient(t).Set(ctx, fence, strings.Replace(newer, "FENCE 2 ", "FENCE 3 ", 1), 0).Err())
 	fails(t, 3, "not sound", "verify", "-c", q.config)
 	fails(t, 3, "newer", "show", "app/c", "-c", q.config)
 }

@@ -263,6 +263,9 @@ func (c *Checkpointer) Start() error {
 // unrestored names the components that were never restored.
 func (c *Checkpointer) unrestored() error {
 	members, _ := c.choose(nil)
+	if c.opts.Consistent {
+		members = append(members, c.set.m)
+	}
 	var errs []error
 	for _, m := range members {
 		if !m.everRestored() {

@@ -270,3 +270,23 @@ func TestALargeSetIsStagedAndATooLargeOneIsRefusedNamingTheLargest(t *testing.T)
 	require.ErrorContains(t, err, `"large"`)
 	_ = cp.Close()
 }
+
+func TestStartRefusesASetWhoseRestoreFailedAfterItsComponents(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := newFlaky()
+		d := startDuo(t, a, consistent(quiet()))
+		d.work()
+		require.NoError(t, d.Close())
+		s, err := a.LoadState(t.Context(), "~set")
+		require.NoError(t, err)
+		s.Version, s.WriteID, s.Data = 0, "", append(s.Data, "damage"...)
+		require.NoError(t, a.MemoryAdapter.SaveState(t.Context(), "~set", s))
+		d = prepareDuo(t, a, consistent(quiet()))
+		a.down("save") // so that the damaged set cannot be set aside
+		_, err = d.Restore(t.Context())
+		require.ErrorContains(t, err, "set aside")
+		require.ErrorIs(t, d.Start(), durable.ErrNotRestored)
+		require.ErrorIs(t, d.Health(), durable.ErrNotRestored)
+		_ = d.Close()
+	})
+}

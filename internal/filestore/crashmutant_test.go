@@ -456,6 +456,9 @@ func (m mutant) hunt(t *testing.T, seed uint64) (evidence string) {
 }
 
 func TestCrash_simulated_mutants(t *testing.T) {
+	if raceDetector && testing.Short() {
+		t.Skip("SKIPPED: -short; the mutants are no more racy than the rest, and take minutes under the race detector")
+	}
 	seed := crashSeed(t)
 	t.Logf("seed %d", seed)
 	killed := 0

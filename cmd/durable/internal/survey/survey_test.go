@@ -58,11 +58,11 @@ func TestFenceIsReadWithoutChangingIt(t *testing.T) {
 }
 
 func TestFewerAreReadAtATimeWhileStatesAreLarge(t *testing.T) {
-	var now, most atomic.Int64
+	var entered, now, most atomic.Int64
 	ids := make([]string, 64)
 	seen := make([]atomic.Bool, len(ids))
 	require.NoError(t, survey.Each(ctx, ids, func(_ context.Context, i int) (int64, error) {
-		if i > 8 { // the first four were let in before the size was known, and may take their time
+		if entered.Add(1) > 4 { // so many are let in before the size is known
 			n := now.Add(1)
 			defer now.Add(-1)
 			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {

@@ -3,6 +3,7 @@ package survey_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -68,6 +69,7 @@ func TestFewerAreReadAtATimeWhileStatesAreLarge(t *testing.T) {
 			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 			}
 		}
+		runtime.Gosched() // so that others come in, if they may
 		seen[i].Store(true)
 		return 40 << 20, nil
 	}))

@@ -40,10 +40,10 @@ type Checkpointer struct {
 	starts    *starts // counts those that ended badly
 	set       *set    // all components, with Options.Consistent
 	units     *barrier.Barrier
-	due       *schedule     // when which component is checkpointed
-	outage    outage        // of the store
-	faults    outage        // of components that cannot give their state
-	slots     chan struct{} // bounds how many components are captured and saved at a time
+	due       *schedule // when which component is checkpointed
+	outage    outage    // of the store
+	faults    outage    // of components that cannot give their state
+	workers   *workers  // of saves
 
 	life    context.Context // ends when Close has waited long enough
 	end     context.CancelFunc
@@ -67,8 +67,6 @@ type Checkpointer struct {
 	idle     chan struct{} // closed when finished and none is running
 }
 
-const saveSlots = 256
-
 // New returns a Checkpointer that keeps its components' state in a. Nil opts
 // mean the defaults; wrong ones are reported by Register, Restore and Start. It
 // does not touch the store and starts nothing. The caller closes a, after the
@@ -86,9 +84,9 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	}
 	c := &Checkpointer{
 		adapter: a, opts: o, invalid: err, log: o.Logger, due: newSchedule(),
-		slots: make(chan struct{}, saveSlots), restoring: make(chan struct{}, 1),
-		byID: map[string]*member{}, idle: make(chan struct{}),
+		restoring: make(chan struct{}, 1), byID: map[string]*member{}, idle: make(chan struct{}),
 	}
+	c.workers = &workers{c: c}
 	c.outage = outage{log: o.Logger, down: "state cannot be saved or read", up: "all state can be saved and read again"}
 	c.faults = outage{log: o.Logger, down: "a component cannot be saved, because it does not give its state", up: "every component can be saved again"}
 	c.starts = newStarts(c)
@@ -368,31 +366,6 @@ func (c *Checkpointer) closeWith(closers ...io.Closer) {
 	c.mu.Lock()
 	c.closers = append(c.closers, closers...)
 	c.mu.Unlock()
-}
-
-// spawn runs fn in a goroutine that Close waits for, or returns false when
-// Close is over.
-func (c *Checkpointer) spawn(fn func()) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.finished {
-		return false
-	}
-	c.running++
-	go func() {
-		defer c.exited()
-		fn()
-	}()
-	return true
-}
-
-func (c *Checkpointer) exited() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.running--
-	if c.finished && c.running == 0 {
-		close(c.idle)
-	}
 }
 
 func (c *Checkpointer) event(op string, m *member, version uint64, bytes int, start time.Time, err error) {

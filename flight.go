@@ -48,7 +48,20 @@ func (f *flight) wait(ctx context.Context) error {
 }
 
 // save implements host.
-func (m *member) save(ctx context.Context) error { return m.saver().request().wait(ctx) }
+func (m *member) save(ctx context.Context) error {
+	s := m.saver()
+	if ctx.Done() != nil {
+		return s.request().wait(ctx)
+	}
+	if s.c.closing.Err() != nil {
+		return s.fail("save", ErrClosed)
+	}
+	f, lead := s.board(s.c.workers.lead)
+	if lead {
+		s.c.workers.run(s)
+	}
+	return f.wait(ctx)
+}
 
 // request returns a flight that covers every change made so far. It is the way
 // in for everybody but Close.
@@ -60,21 +73,28 @@ func (m *member) request() *flight {
 }
 
 func (m *member) enqueue() *flight {
+	f, _ := m.board(func(m *member) (ok, lead bool) { return m.c.workers.add(m), false })
+	return f
+}
+
+// board returns the flight that waits, or a new one that hand gives to the workers.
+// lead is what hand said of it.
+func (m *member) board(hand func(*member) (ok, lead bool)) (f *flight, lead bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.waiting != nil {
-		return m.waiting // it has not begun, so it will cover this change too
+		return m.waiting, false // it has not begun, so it will cover this change too
 	}
-	f := newFlight()
+	f = newFlight()
 	m.waiting, m.newest = f, f
 	if !m.busy {
-		m.busy = m.c.spawn(m.work)
+		m.busy, lead = hand(m)
 		if !m.busy {
 			m.waiting = nil
 			f.land(m.fail("save", ErrClosed))
 		}
 	}
-	return f
+	return f, lead
 }
 
 // tick is a scheduled checkpoint. One that comes while a save is under way is
@@ -101,21 +121,17 @@ func (m *member) look(now time.Time) bool {
 	return true
 }
 
-// work lands flights until none waits.
-func (m *member) work() {
-	for {
-		m.c.slots <- struct{}{}
-		m.mu.Lock()
-		f := m.waiting
-		m.waiting = nil // whoever comes from here on needs another flight
-		m.busy = f != nil
-		m.mu.Unlock()
-		if f != nil {
-			f.land(m.attemptSave())
-		}
-		<-m.c.slots
-		if f == nil {
-			return
-		}
+// work lands the flight that waits, and returns m when another one came meanwhile.
+func (m *member) work() (again *member) {
+	m.mu.Lock()
+	f := m.waiting
+	m.waiting = nil // whoever comes from here on needs another flight
+	m.mu.Unlock()
+	f.land(m.attemptSave())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.busy = m.waiting != nil; m.busy {
+		again = m
 	}
+	return again
 }

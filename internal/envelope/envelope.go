@@ -348,9 +348,12 @@ func corrupt(format string, args ...any) error {
 }
 
 func appendPadded(dst []byte, v uint64, width int) []byte {
-	var buf [20]byte
-	s := strconv.AppendUint(buf[:0], v, 10)
-	return append(append(dst, "00000000000000000000"[:width-len(s)]...), s...)
+	dst = append(dst, "00000000000000000000"[:width]...)
+	for i := len(dst) - 1; v > 0; i-- {
+		dst[i] = byte('0' + v%10)
+		v /= 10
+	}
+	return dst
 }
 
 func parseUint(s string, width int) (uint64, bool) {

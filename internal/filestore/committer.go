@@ -45,6 +45,7 @@ func (s *Store) gather(answered int) {
 		return
 	}
 	arrived, before := s.await(answered)
+	s.createAhead()
 	t := time.NewTimer(gatherStep)
 	defer t.Stop()
 	for range gatherSteps {
@@ -82,14 +83,29 @@ func (s *Store) countWaiting() int {
 
 // someoneWaits reports whether there is work; otherwise the committer ends.
 func (s *Store) someoneWaits() bool {
+	for {
+		works, ended := s.endUnlessNeeded()
+		if works || ended {
+			return works
+		}
+		s.dropAhead()
+	}
+}
+
+// endUnlessNeeded ends the committer if there is no work and nothing to clear
+// away first.
+func (s *Store) endUnlessNeeded() (works, ended bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.waiting > 0 || s.move != nil {
-		return true
+		return true, false
+	}
+	if s.ahead != nil {
+		return false, false
 	}
 	s.enc.trim(idleScratch)
 	s.queue, s.running, s.giveUp = s.queue[:0], false, nil
-	return false
+	return false, true
 }
 
 // writable makes this store a writer, or answers everybody who waits with the
@@ -206,7 +222,14 @@ func (s *Store) write(seq uint64, e *encoder, b *batch) error {
 	if err := s.ensureSynced(seq - 1); err != nil {
 		return err
 	}
-	if err := s.publish(commitName(c.seq), func(f vfs.File) error { return e.writeTo(f, b) }); err != nil {
+	t, err := s.takeAhead()
+	if err == nil {
+		err = s.fill(t, func(f vfs.File) error { return e.writeTo(f, b) })
+	}
+	if err == nil {
+		err = s.name(t.name, commitName(c.seq))
+	}
+	if err != nil {
 		return err
 	}
 	return s.published(&c)

@@ -25,25 +25,72 @@ func (s *Store) publish(name string, write func(vfs.File) error) error {
 
 // prepare returns a new file under a temporary name whose content is durable.
 func (s *Store) prepare(write func(vfs.File) error) (temp string, err error) {
-	temp = tempName()
-	s.own(temp, true)
-	f, err := s.dir.Create(temp)
+	t, err := s.create()
 	if err != nil {
-		s.own(temp, false)
 		return "", err
 	}
-	err = write(f)
-	if err == nil {
-		err = f.Sync()
+	return t.name, s.fill(t, write)
+}
+
+// A temporary is a new file under a temporary name.
+type temporary struct {
+	name string
+	file vfs.File
+}
+
+func (s *Store) create() (*temporary, error) {
+	t := &temporary{name: tempName()}
+	s.own(t.name, true)
+	var err error
+	if t.file, err = s.dir.Create(t.name); err != nil {
+		s.own(t.name, false)
+		return nil, err
 	}
-	if e := f.Close(); err == nil {
+	return t, nil
+}
+
+// fill has write write t, whose content is durable then. After an error t is gone.
+func (s *Store) fill(t *temporary, write func(vfs.File) error) error {
+	err := write(t.file)
+	if err == nil {
+		err = t.file.Sync()
+	}
+	if e := t.file.Close(); err == nil {
 		err = e // NFS and quotas report a full disk here
 	}
 	if err != nil {
-		s.discard(temp)
-		return "", err
+		s.discard(t.name)
 	}
-	return temp, nil
+	return err
+}
+
+// createAhead creates the temporary of the next commit while its callers come
+// back. That it fails is for the commit to find out.
+func (s *Store) createAhead() {
+	s.mu.Lock()
+	able := s.writer && s.poison == nil // or others may take it for litter
+	s.mu.Unlock()
+	if able && s.ahead == nil {
+		s.ahead, _ = s.create()
+	}
+}
+
+// takeAhead returns the temporary that was created ahead, or a new one.
+func (s *Store) takeAhead() (*temporary, error) {
+	if t := s.ahead; t != nil {
+		s.ahead = nil
+		return t, nil
+	}
+	return s.create()
+}
+
+// dropAhead removes the temporary that was created ahead, if there is one.
+func (s *Store) dropAhead() {
+	if t := s.ahead; t != nil {
+		s.ahead = nil
+		_ = t.file.Close() // it is empty
+		s.discard(t.name)
+	}
 }
 
 // name gives the file temp its final name, or removes it.

@@ -85,7 +85,8 @@ type Store struct {
 	// What is used again.
 	requests sync.Pool
 	enc      encoder
-	judging  judging // with mu held
+	ahead    *temporary // for the next commit, nil if there is none; the committer's
+	judging  judging    // with mu held
 	spare    []*request
 }
 

@@ -83,7 +83,7 @@ type Store struct {
 	temps          map[string]bool // of this store, about to be published
 
 	// What is used again.
-	requests sync.Pool
+	requests *sync.Pool // apart, since the runtime knows a pool until the second collection after its last use
 	enc      encoder
 	ahead    *temporary // for the next commit, nil if there is none; the committer's
 	judging  judging    // with mu held
@@ -127,6 +127,8 @@ func New(dir vfs.Dir, opts Options) (*Store, error) {
 		x:       newIndex(opts.Keep),
 		held:    map[string]*heldLease{},
 		temps:   map[string]bool{},
+
+		requests: new(sync.Pool),
 	}
 	if err := s.rescan(context.Background()); err != nil {
 		return nil, err

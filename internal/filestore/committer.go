@@ -24,28 +24,30 @@ const (
 func (s *Store) run(idle chan struct{}) {
 	defer close(idle)
 	for s.someoneWaits() {
-		answered := s.round()
-		s.cleanIfDue()
-		s.gather(answered)
+		s.settle(s.round())
 	}
 }
 
 // lead is the committer for as long as it takes to answer a caller who waits
 // without end, in the caller's goroutine: to hand a save over and to be woken
-// again costs a tenth of it. What else there is to do is left to another one.
+// again costs some per cent of it. Whatever comes after that is left to another
+// one.
 func (s *Store) lead(idle chan struct{}) {
-	s.round()
-	switch {
-	case s.cleaningIsDue():
-		go func() {
-			s.cleanIfDue()
-			s.run(idle)
-		}()
-	case s.someoneWaits():
-		go s.run(idle)
-	default:
+	answered := s.round()
+	if answered == 1 && !s.cleaningIsDue() && !s.someoneWaits() {
 		close(idle)
+		return
 	}
+	go func() {
+		s.settle(answered)
+		s.run(idle)
+	}()
+}
+
+// settle does what comes after a commit.
+func (s *Store) settle(answered int) {
+	s.cleanIfDue()
+	s.gather(answered)
 }
 
 // round commits what waits, as much as fits into one commit, and returns how many

@@ -24,7 +24,7 @@ func TestAMovedCopyThatIsCutOffDoesNotReplaceItsOriginal(t *testing.T) {
 	require.NoError(t, s.Close())
 	before := contents(t, dir)
 
-	s, err = filestore.Open(dir, filestore.Options{Keep: 2, CleanEvery: 1, Compact: filestore.Compaction{Files: 1, Merge: 2}})
+	s, err = filestore.Open(dir, filestore.Options{Keep: 2, CleanEvery: 1, Serial: true, Compact: filestore.Compaction{Files: 1, Merge: 2}})
 	require.NoError(t, err)
 	save(t, s, "last", 1, 1, "one more")
 	save(t, s, "last", 1, 2, "one more")

@@ -204,7 +204,7 @@ func (s *Store) tryCommit(b *batch, e *encoder) error {
 		if err == nil {
 			err = e.encode(b, seq)
 		}
-		if err != nil || len(e.entries) == 0 || !e.borrows() {
+		if err != nil || len(e.entries) == 0 || !e.streams {
 			b.release()
 		}
 		if err == nil && len(e.entries) > 0 {

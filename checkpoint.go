@@ -53,11 +53,15 @@ type Checkpointer struct {
 
 	restoring chan struct{} // held by the Restore that is under way
 
-	registered atomic.Int64 // components
+	registered atomic.Int64 // how many components
+
+	made   time.Time
+	prefix int // length of the namespace
 
 	mu       sync.Mutex
-	members  []*member
-	byID     map[string]*member
+	roster   *roster         // of the components
+	arriving map[string]bool // ids that are being registered
+	kins     map[kin]*kin
 	waiting  error // what Restore waits for
 	begun    bool  // a Restore began
 	started  bool
@@ -84,8 +88,10 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	}
 	c := &Checkpointer{
 		adapter: a, opts: o, invalid: err, log: o.Logger, due: newSchedule(),
-		restoring: make(chan struct{}, 1), byID: map[string]*member{}, idle: make(chan struct{}),
+		restoring: make(chan struct{}, 1), idle: make(chan struct{}), made: time.Now(),
+		roster: newRoster(), arriving: map[string]bool{}, kins: map[kin]*kin{},
 	}
+	c.prefix = len(c.namespace())
 	c.workers = &workers{c: c}
 	c.outage = outage{log: o.Logger, down: "state cannot be saved or read", up: "all state can be saved and read again"}
 	c.faults = outage{log: o.Logger, down: "a component cannot be saved, because it does not give its state", up: "every component can be saved again"}
@@ -173,38 +179,48 @@ func (c *Checkpointer) register(id string, comp Component) error {
 	case comp == nil:
 		return errors.New("the component is nil")
 	}
-	m := newMember(c, id, name, comp)
-	if err := c.reserveID(m); err != nil {
+	if err := c.expect(id); err != nil {
 		return err
 	}
+	m := &member{}
+	m.init(c, name, comp)
 	err := m.attach() // calls the component, so no lock is held
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err != nil {
-		delete(c.byID, id)
-		return err
+	delete(c.arriving, id)
+	if err == nil {
+		c.admit(m)
 	}
-	c.members = append(c.members, m)
-	c.registered.Add(1)
-	if c.opts.Consistent {
-		c.set.add(m)
-	}
-	return nil
+	return err
 }
 
-func (c *Checkpointer) reserveID(m *member) error {
+func (c *Checkpointer) expect(id string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.closing.Err() != nil:
 		return ErrClosed
-	case c.byID[m.id] != nil:
+	case c.arriving[id] || c.roster.find(id) != nil:
 		return errors.New("the id is registered already")
 	case c.begun:
 		return errors.New("it must come before Restore")
 	}
-	c.byID[m.id] = m
+	c.arriving[id] = true
 	return nil
+}
+
+// admit makes a member like m one of the Checkpointer's. The caller holds c.mu.
+func (c *Checkpointer) admit(like *member) {
+	m := c.roster.next()
+	m.kin, m.name, m.comp = like.kin, like.name, like.comp
+	if t := m.tracked(); t != nil {
+		t.move(m)
+	}
+	if c.opts.Consistent {
+		c.set.add(m)
+	}
+	c.roster.add()
+	c.registered.Add(1)
 }
 
 // choose returns the named components, all for no names.
@@ -212,12 +228,12 @@ func (c *Checkpointer) choose(ids []string) ([]*member, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(ids) == 0 {
-		return append([]*member(nil), c.members...), nil
+		return c.roster.list(), nil
 	}
 	var chosen []*member
 	var errs []error
 	for _, id := range ids {
-		if m := c.byID[id]; m != nil {
+		if m := c.roster.find(id); m != nil {
 			if !slices.Contains(chosen, m) {
 				chosen = append(chosen, m)
 			}
@@ -250,7 +266,11 @@ func (c *Checkpointer) Start() error {
 	if len(errs) > 0 || again {
 		return errors.Join(errs...)
 	}
-	c.due.plan(c.savers())
+	if c.opts.Consistent {
+		c.due.plan(1, func(uint32) *member { return c.set.m })
+	} else {
+		c.due.plan(c.roster.n, func(place uint32) *member { return c.roster.at(int(place)) })
+	}
 	c.spawn(func() { c.due.run(c.closing) })
 	if !c.starts.off() {
 		c.spawn(func() { c.starts.proveHealthy(c.closing) })
@@ -267,7 +287,7 @@ func (c *Checkpointer) unrestored() error {
 	var errs []error
 	for _, m := range members {
 		if !m.everRestored() {
-			errs = append(errs, &Error{Op: "start", ComponentID: m.id, Err: ErrNotRestored})
+			errs = append(errs, &Error{Op: "start", ComponentID: m.id(), Err: ErrNotRestored})
 		}
 	}
 	return errors.Join(errs...)
@@ -289,7 +309,7 @@ func (c *Checkpointer) Checkpoint(ctx context.Context, componentIDs ...string) e
 		if i > 0 && m.part != nil {
 			break // one cut covers all
 		}
-		if s := m.saver(); !s.look(now) {
+		if s := m.saver(); !s.look(now, false) {
 			flights = append(flights, s.request())
 		}
 	}
@@ -342,8 +362,9 @@ func (c *Checkpointer) Health() error {
 	}
 	var first error
 	unwell := 0
+	now := time.Now()
 	for _, m := range c.savers() {
-		if err := m.health(); err != nil {
+		if err := m.health(now); err != nil {
 			unwell++
 			first = cmpOr(first, err)
 		}
@@ -369,14 +390,20 @@ func (c *Checkpointer) closeWith(closers ...io.Closer) {
 }
 
 func (c *Checkpointer) event(op string, m *member, version uint64, bytes int, start time.Time, err error) {
+	if c.opts.OnEvent == nil {
+		return
+	}
 	e := Event{Op: op, Version: version, Bytes: bytes, Duration: time.Since(start), Err: err}
 	if m != nil {
-		e.ComponentID = m.id
+		e.ComponentID = m.id()
 	}
 	c.emit(e)
 }
 
 func (c *Checkpointer) emit(e Event) {
+	if c.opts.OnEvent == nil {
+		return
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			c.log.Error("durable: OnEvent panicked", "op", e.Op, "stack", string(debug.Stack()))

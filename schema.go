@@ -10,11 +10,11 @@ import (
 func (m *member) schemaHooks(fn func(hooks any)) {
 	_, holds := m.comp.(schemaHolder)
 	_, migrates := m.comp.(schemaMigrator)
-	if holds || migrates || m.tracked == nil {
+	if holds || migrates || m.tracked() == nil {
 		fn(m.comp)
 		return
 	}
-	m.tracked.withState(fn)
+	m.tracked().withState(fn)
 }
 
 // schema returns the version of the state's format that the program writes.

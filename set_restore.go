@@ -48,16 +48,16 @@ func (f found) rank() uint64 {
 }
 
 // latest decides between the component's own snapshots and the set.
-func (m *member) latest(own found, in *storedSet) found {
+func (m *recovery) latest(own found, in *storedSet) found {
 	all := foundBy(in.m, in.snap, in.skipped, in.err)
-	m.floor = max(m.floor, own.epoch) // also when the state comes from the set
+	m.raise(own.epoch) // also when the state comes from the set
 	if own.existed() {
 		in.m.above(own)
 	}
 	if all.existed() {
 		m.above(all)
 	}
-	best, other := in.part(m.id), own
+	best, other := in.part(m.id()), own
 	if isNewer(own, best) {
 		best, other = own, best
 	}
@@ -89,7 +89,21 @@ func (m *member) above(f found) {
 	if f.version < math.MaxUint64 {
 		m.stored.tried = max(m.stored.tried, f.version)
 	}
-	m.floor = max(m.floor, f.epoch+1)
+	m.raiseLocked(f.epoch + 1)
+}
+
+// raise makes floor at least epoch.
+func (m *member) raise(epoch uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.raiseLocked(epoch)
+}
+
+func (m *member) raiseLocked(epoch uint64) {
+	if m.c.owner == nil { // else the lease says the epoch
+		r := m.rest()
+		r.floor = max(r.floor, epoch)
+	}
 }
 
 // storedSet is what a load of the set answered.
@@ -153,10 +167,11 @@ func (s *set) restore(ctx context.Context, stored *storedSet, epoch uint64) ([]R
 	start := time.Now()
 	results := make([]RestoreResult, len(s.parts))
 	errs := make([]error, len(s.parts))
-	inParallel(len(s.parts), func(i int) {
-		m := s.parts[i].m
-		errs[i] = m.find(ctx, epoch, stored)
-		results[i] = RestoreResult{ComponentID: m.id, Outcome: Unreachable, Err: errs[i]}
+	all := make([]recovery, len(s.parts))
+	inParallel(len(all), func(i int) {
+		all[i].member = s.parts[i].m
+		errs[i] = all[i].find(ctx, epoch, stored)
+		results[i] = RestoreResult{ComponentID: all[i].id(), Outcome: Unreachable, Err: errs[i]}
 	})
 	if err := errors.Join(errs...); err != nil {
 		return results, err
@@ -165,8 +180,8 @@ func (s *set) restore(ctx context.Context, stored *storedSet, epoch uint64) ([]R
 		return results, s.m.fail("restore", err)
 	}
 	defer s.units.Open()
-	inParallel(len(s.parts), func(i int) {
-		results[i], errs[i] = s.parts[i].m.restore(ctx, epoch, start)
+	inParallel(len(all), func(i int) {
+		results[i], errs[i] = all[i].restore(ctx, epoch, start)
 	})
 	if stored.damaged != nil {
 		if err := s.m.setAside(ctx, s.c.adapter, stored.snap); err != nil {
@@ -177,30 +192,30 @@ func (s *set) restore(ctx context.Context, stored *storedSet, epoch uint64) ([]R
 		s.m.shut(err)
 		return results, err
 	}
-	s.open(epoch, stored, results)
+	s.open(epoch, stored, all, results)
 	return results, nil
 }
 
 // open lets the set be saved.
-func (s *set) open(epoch uint64, stored *storedSet, results []RestoreResult) {
+func (s *set) open(epoch uint64, stored *storedSet, all []recovery, results []RestoreResult) {
 	s.carry(stored)
-	s.m.applied = 0
+	applied := uint64(0)
 	kept, any := true, stored.snap != nil
 	s.mu.Lock()
 	for i, p := range s.parts {
 		p.raw, p.shot, p.stored = nil, nil, 0
 		if o := results[i].Outcome; o == Restored || o == FellBack {
-			p.stored, any = p.m.applied, true
+			p.stored, any = all[i].applied, true
 		} else {
-			kept = kept && p.m.counted != nil && p.m.counted.fresh()
+			kept = kept && p.m.counting && p.m.counted().fresh()
 		}
 		p.captured = p.stored
-		s.m.applied += p.stored
+		applied += p.stored
 	}
 	s.mu.Unlock()
-	s.m.open(epoch, stored.snap, stored.err, stored.snap == nil)
+	s.m.open(epoch, stored.snap, stored.err, stored.snap == nil, applied)
 	s.m.mu.Lock()
-	s.m.stored.anywhere, s.m.stored.changes = kept && any, s.m.applied
+	s.m.stored.anywhere, s.m.stored.changes = kept && any, applied
 	s.m.mu.Unlock()
 }
 
@@ -208,7 +223,7 @@ func (s *set) open(epoch uint64, stored *storedSet, results []RestoreResult) {
 func (s *set) carry(stored *storedSet) {
 	s.carried = nil
 	for _, e := range stored.entries {
-		registered := slices.ContainsFunc(s.parts, func(p *part) bool { return p.m.id == e.id })
+		registered := slices.ContainsFunc(s.parts, func(p *part) bool { return p.m.id() == e.id })
 		if !registered && !s.c.opts.Components[e.id].Removed {
 			e.raw, e.snap = bytes.Clone(e.raw), nil
 			s.carried = append(s.carried, e)

@@ -1,6 +1,11 @@
 package durable
 
-import "sync"
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
 
 // saveSlots bounds how many components are captured and saved at a time.
 const saveSlots = 256
@@ -14,24 +19,48 @@ type workers struct {
 	mu      sync.Mutex
 	queue   []*member // empty unless running is saveSlots
 	running int
+
+	shift atomic.Pointer[shift]
 }
 
-// add has the flights of m landed, or returns false when Close is over.
-func (w *workers) add(m *member) bool {
+// shift is the context of all saves that begin within a short time: one for each
+// would cost more than the rest of a save.
+type shift struct {
+	ctx    context.Context
+	cancel context.CancelFunc // never called; the end of ctx comes by itself
+	began  time.Time
+}
+
+// shortOf is how much shorter than SaveTimeout a save's time may be, as a part.
+const shortOf = 100
+
+// begin returns the context of a save that begins now.
+func (w *workers) begin(now time.Time) context.Context {
+	s := w.shift.Load()
+	if s == nil || now.Sub(s.began) > w.c.opts.SaveTimeout/shortOf || s.ctx.Err() != nil {
+		s = &shift{began: now}
+		s.ctx, s.cancel = context.WithTimeout(w.c.life, w.c.opts.SaveTimeout)
+		w.shift.Store(s)
+	}
+	return s.ctx
+}
+
+// hand has the flights of m landed, or returns false when Close is over.
+func (w *workers) hand(m *member) (ok, lead bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.running < saveSlots {
-		if !w.c.enter() {
-			return false
-		}
-		w.running++
-		w.start(m)
-		return true
+	if w.running == saveSlots {
+		return w.wait(m), false
 	}
-	return w.wait(m)
+	if !w.c.enter() {
+		return false, false
+	}
+	w.running++
+	w.start(m)
+	return true, false
 }
 
-// lead is add, but when a slot is free the caller is to land the flight himself,
+// lead is hand, but when a slot is free the caller is to land the flight himself,
 // with run: handing it over would cost more than the save.
 func (w *workers) lead(m *member) (ok, lead bool) {
 	w.mu.Lock()

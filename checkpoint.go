@@ -101,6 +101,7 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	c.set = newSet(c)
 	c.life, c.end = context.WithCancel(context.Background())
 	c.closing, c.shut = context.WithCancel(c.life)
+	c.workers.shifts.parent, c.workers.shifts.limit = c.life, o.SaveTimeout
 	c.closed = sync.OnceValue(c.close)
 	if o.LeaseTTL > 0 {
 		c.owner = find[Owner](a)
@@ -221,6 +222,13 @@ func (c *Checkpointer) admit(like *member) {
 	}
 	c.roster.add()
 	c.registered.Add(1)
+}
+
+// knows reports that a component of that id is registered.
+func (c *Checkpointer) knows(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.roster.find(id) != nil
 }
 
 // choose returns the named components, all for no names.

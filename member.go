@@ -155,7 +155,8 @@ func (c *Checkpointer) kin(k kin) *kin {
 	defer c.mu.Unlock()
 	shared := c.kins[k]
 	if shared == nil {
-		shared = &k
+		shared = new(kin)
+		*shared = k
 		c.kins[k] = shared
 	}
 	return shared
@@ -235,9 +236,9 @@ func (m *member) gate() error {
 	case phaseShut:
 		return m.more.why
 	case phaseClosed:
-		return m.fail("save", ErrClosed)
+		return &Error{Op: "save", ComponentID: m.id(), Err: ErrClosed}
 	}
-	return m.fail("save", ErrNotRestored)
+	return &Error{Op: "save", ComponentID: m.id(), Err: ErrNotRestored}
 }
 
 // enter makes p the member's phase and why the reason, nil where p says it all.

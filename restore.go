@@ -162,9 +162,10 @@ func (c *Checkpointer) restoreAll(ctx context.Context, members []*member, epoch 
 	if c.opts.Consistent {
 		return c.set.restore(ctx, stored, epoch)
 	}
+	calls := &shifts{parent: ctx, limit: c.opts.SaveTimeout}
 	inParallel(len(members), func(i int) {
 		r := &recovery{member: members[i]}
-		if errs[i] = r.find(ctx, epoch, stored); errs[i] != nil {
+		if errs[i] = r.find(calls, epoch, stored); errs[i] != nil {
 			results[i] = RestoreResult{ComponentID: r.id(), Outcome: Unreachable, Err: errs[i]}
 			return
 		}
@@ -221,7 +222,11 @@ func (m *member) quiesce(ctx context.Context) error {
 	}
 	m.mu.Lock()
 	m.enter(phaseUnrestored, nil)
+	idle := m.flight == nil
 	m.mu.Unlock()
+	if idle {
+		return nil // whoever asks from here on meets the gate
+	}
 	f := m.enqueue() // flights land in order, and this one lands at the gate
 	if _ = f.wait(ctx); !f.landed() {
 		return m.fail("restore", fmt.Errorf("a save is still under way: %w", ctx.Err()))

@@ -18,16 +18,16 @@ type recovery struct {
 
 // find claims the component and learns where its newest state is. Its error is
 // errOutclaimed.
-func (m *recovery) find(ctx context.Context, epoch uint64, in *storedSet) error {
+func (m *recovery) find(calls *shifts, epoch uint64, in *storedSet) error {
 	m.setUp, m.applied = m.changeCount(), 0
 	m.keepStart()
-	snap, err := m.fetch(ctx, epoch)
+	snap, err := m.fetch(calls, epoch)
 	if errors.Is(err, errOutclaimed) {
 		return m.fail("restore", err)
 	}
 	var skipped []uint64
 	if err == nil {
-		snap, skipped, err = m.stepBack(ctx, snap)
+		snap, skipped, err = m.stepBack(calls.parent, snap)
 	}
 	m.source = m.latest(foundBy(m.member, snap, skipped, err), in)
 	return nil
@@ -77,25 +77,23 @@ func (m *member) startState() *Snapshot {
 }
 
 // fetch claims the component and loads its newest snapshot. It tries again
-// while the store cannot be reached and ctx lasts.
-func (m *member) fetch(ctx context.Context, epoch uint64) (*Snapshot, error) {
-	wait := newBackoff(maxStoreBackoff)
+// while the store cannot be reached and the context of calls lasts.
+func (m *member) fetch(calls *shifts, epoch uint64) (*Snapshot, error) {
+	wait := backoff{most: maxStoreBackoff}
 	for {
-		snap, err := m.fetchOnce(ctx, epoch)
+		snap, err := m.fetchOnce(calls.begin(time.Now()), epoch)
 		if err == nil || definite(err) {
 			return snap, err
 		}
 		m.c.waitFor(m.fail("restore", err))
 		m.c.outage.begin(m.id(), err)
-		if !wait.sleep(ctx) {
+		if !wait.sleep(calls.parent) {
 			return nil, err
 		}
 	}
 }
 
 func (m *member) fetchOnce(ctx context.Context, epoch uint64) (*Snapshot, error) {
-	ctx, cancel := context.WithTimeout(ctx, m.c.opts.SaveTimeout)
-	defer cancel()
 	if err := m.reconcileSpill(ctx); err != nil {
 		return nil, err
 	}
@@ -155,7 +153,7 @@ func (m *recovery) judge(ctx context.Context, snap *Snapshot, err error) Restore
 
 // fenceOf returns what a load told about the fence.
 func fenceOf(snap *Snapshot, err error) (epoch, version uint64) {
-	if e := (*Error)(nil); errors.As(err, &e) {
+	if e := (*Error)(nil); err != nil && errors.As(err, &e) {
 		return e.Epoch, e.Version
 	}
 	if snap != nil {

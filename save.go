@@ -21,7 +21,7 @@ func (m *member) attemptSave() error {
 	}
 	losses := m.c.lost()
 	start := time.Now()
-	done, err := m.saveChanged(m.c.workers.begin(start), last)
+	done, err := m.saveChanged(m.c.workers.shifts.begin(start), last)
 	if err != nil {
 		err = m.fail("save", err)
 	}

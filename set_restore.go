@@ -49,7 +49,7 @@ func (f found) rank() uint64 {
 
 // latest decides between the component's own snapshots and the set.
 func (m *recovery) latest(own found, in *storedSet) found {
-	all := foundBy(in.m, in.snap, in.skipped, in.err)
+	all := in.whole
 	m.raise(own.epoch) // also when the state comes from the set
 	if own.existed() {
 		in.m.above(own)
@@ -112,14 +112,16 @@ type storedSet struct {
 	snap    *Snapshot
 	err     error
 	skipped []uint64 // newer versions that were stepped over
+	whole   found    // all of that
 	entries []sealed
-	damaged error // why what is behind the entries cannot be read
+	places  map[string]int // of the entries, by id
+	damaged error          // why what is behind the entries cannot be read
 }
 
 // load claims the set and loads it, also without Options.Consistent: the
 // components may have been saved as one before.
 func (s *set) load(ctx context.Context, epoch uint64) (*storedSet, error) {
-	snap, err := s.m.fetch(ctx, epoch)
+	snap, err := s.m.fetch(&shifts{parent: ctx, limit: s.c.opts.SaveTimeout}, epoch)
 	if errors.Is(err, errOutclaimed) {
 		return nil, s.m.fail("restore", err)
 	}
@@ -130,21 +132,26 @@ func (s *set) load(ctx context.Context, epoch uint64) (*storedSet, error) {
 	if stored.snap != nil {
 		stored.entries, stored.damaged = openSet(stored.snap.Data)
 	}
+	stored.places = make(map[string]int, len(stored.entries))
+	for i, e := range stored.entries {
+		stored.places[e.id] = i
+	}
+	stored.whole = foundBy(s.m, stored.snap, stored.skipped, stored.err)
 	return stored, nil
 }
 
 // part returns what the set tells about a component.
 func (l *storedSet) part(id string) found {
-	f := foundBy(l.m, nil, l.skipped, l.err)
+	f := l.whole
 	if l.snap == nil {
 		return f
 	}
-	f.epoch, f.version = fenceOf(l.snap, nil)
-	i := slices.IndexFunc(l.entries, func(e sealed) bool { return e.id == id })
+	f.snap = nil
+	i, ok := l.places[id]
 	switch {
-	case i < 0 && l.damaged == nil:
+	case !ok && l.damaged == nil:
 		return found{err: &Error{Op: "load", ComponentID: id, Err: ErrNotFound}, place: l.m}
-	case i < 0:
+	case !ok:
 		f.err, f.unread = fmt.Errorf("%w: the set cannot be read beyond its first %d components: %w", ErrCorrupt, len(l.entries), l.damaged), l.snap
 	case l.entries[i].err != nil:
 		f.err = l.entries[i].err
@@ -167,10 +174,10 @@ func (s *set) restore(ctx context.Context, stored *storedSet, epoch uint64) ([]R
 	start := time.Now()
 	results := make([]RestoreResult, len(s.parts))
 	errs := make([]error, len(s.parts))
-	all := make([]recovery, len(s.parts))
+	all, calls := make([]recovery, len(s.parts)), &shifts{parent: ctx, limit: s.c.opts.SaveTimeout}
 	inParallel(len(all), func(i int) {
 		all[i].member = s.parts[i].m
-		errs[i] = all[i].find(ctx, epoch, stored)
+		errs[i] = all[i].find(calls, epoch, stored)
 		results[i] = RestoreResult{ComponentID: all[i].id(), Outcome: Unreachable, Err: errs[i]}
 	})
 	if err := errors.Join(errs...); err != nil {
@@ -223,7 +230,7 @@ func (s *set) open(epoch uint64, stored *storedSet, all []recovery, results []Re
 func (s *set) carry(stored *storedSet) {
 	s.carried = nil
 	for _, e := range stored.entries {
-		registered := slices.ContainsFunc(s.parts, func(p *part) bool { return p.m.id() == e.id })
+		registered := s.c.knows(e.id)
 		if !registered && !s.c.opts.Components[e.id].Removed {
 			e.raw, e.snap = bytes.Clone(e.raw), nil
 			s.carried = append(s.carried, e)

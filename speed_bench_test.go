@@ -4,6 +4,7 @@ import (
 	"context"
 	varint "encoding/binary"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +43,7 @@ func (n *number) UnmarshalState(data []byte) error {
 // numbers returns a Checkpointer on a with n components, not yet restored.
 func numbers(b *testing.B, a durable.StateAdapter, n int) (*durable.Checkpointer, []durable.StatefulComponent[number]) {
 	b.Helper()
-	cp := durable.New(a, &durable.Options{System: "bench", Interval: time.Hour, CloseTimeout: time.Second, Logger: quiet().Logger})
+	cp := durable.New(a, &durable.Options{System: "bench", Interval: time.Hour, CloseTimeout: time.Second, Logger: slog.New(slog.DiscardHandler)})
 	comps := make([]durable.StatefulComponent[number], n)
 	for i := range comps {
 		require.NoError(b, cp.Register(fmt.Sprint("component-", i), &comps[i]))

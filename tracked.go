@@ -24,6 +24,7 @@ type tracked interface {
 	freeze() func() ([]byte, error)
 	reset()
 	stateCodec() string
+	stateSchema() int
 	withState(fn func(state any))
 }
 
@@ -127,6 +128,17 @@ func (c *StatefulComponent[T]) stateCodec() string {
 		return codecBinary
 	}
 	return codecJSON
+}
+
+func (c *StatefulComponent[T]) stateSchema() int {
+	h, ok := any(&c.value).(schemaHolder)
+	if !ok {
+		return 0
+	}
+	c.ensure()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return h.StateSchema()
 }
 
 // withState calls fn with the *T under the lock.

@@ -1,11 +1,6 @@
 package durable
 
-import (
-	"context"
-	"sync"
-	"sync/atomic"
-	"time"
-)
+import "sync"
 
 // saveSlots bounds how many components are captured and saved at a time.
 const saveSlots = 256
@@ -20,29 +15,7 @@ type workers struct {
 	queue   []*member // empty unless running is saveSlots
 	running int
 
-	shift atomic.Pointer[shift]
-}
-
-// shift is the context of all saves that begin within a short time: one for each
-// would cost more than the rest of a save.
-type shift struct {
-	ctx    context.Context
-	cancel context.CancelFunc // never called; the end of ctx comes by itself
-	began  time.Time
-}
-
-// shortOf is how much shorter than SaveTimeout a save's time may be, as a part.
-const shortOf = 100
-
-// begin returns the context of a save that begins now.
-func (w *workers) begin(now time.Time) context.Context {
-	s := w.shift.Load()
-	if s == nil || now.Sub(s.began) > w.c.opts.SaveTimeout/shortOf || s.ctx.Err() != nil {
-		s = &shift{began: now}
-		s.ctx, s.cancel = context.WithTimeout(w.c.life, w.c.opts.SaveTimeout)
-		w.shift.Store(s)
-	}
-	return s.ctx
+	shifts shifts
 }
 
 // hand has the flights of m landed, or returns false when Close is over.

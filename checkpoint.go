@@ -224,6 +224,17 @@ func (c *Checkpointer) admit(like *member) {
 	c.registered.Add(1)
 }
 
+// places returns how many members are saved by themselves, and how to get at one.
+func (c *Checkpointer) places() (n int, at func(place uint32) *member) {
+	if c.opts.Consistent {
+		return 1, func(uint32) *member { return c.set.m }
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := *c.roster // as it is now
+	return r.n, func(place uint32) *member { return r.at(int(place)) }
+}
+
 // knows reports that a component of that id is registered.
 func (c *Checkpointer) knows(id string) bool {
 	c.mu.Lock()
@@ -274,11 +285,7 @@ func (c *Checkpointer) Start() error {
 	if len(errs) > 0 || again {
 		return errors.Join(errs...)
 	}
-	if c.opts.Consistent {
-		c.due.plan(1, func(uint32) *member { return c.set.m })
-	} else {
-		c.due.plan(c.roster.n, func(place uint32) *member { return c.roster.at(int(place)) })
-	}
+	c.due.plan(c.places())
 	c.spawn(func() { c.due.run(c.closing) })
 	if !c.starts.off() {
 		c.spawn(func() { c.starts.proveHealthy(c.closing) })

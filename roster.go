@@ -35,7 +35,7 @@ func (r *roster) at(i int) *member { return &r.slabs[i/slab][i%slab] }
 // add takes in what next returned; its id must be new.
 func (r *roster) add() {
 	r.n++
-	if 2*r.n > len(r.table) {
+	if 4*r.n > 3*len(r.table) {
 		r.table = make([]uint32, 2*len(r.table))
 		for i := range r.n - 1 {
 			r.enter(i)

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	restoreParallel = 64
+	restoreParallel = 256
 	claimRounds     = 5
 	pollLease       = 200 * time.Millisecond // so a hand-over is quick
 	maxStoreBackoff = 5 * time.Second

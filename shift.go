@@ -24,10 +24,11 @@ type shift struct {
 // shortOf is the part of the limit by which a call's time may be shorter.
 const shortOf = 100
 
-// begin returns the context of a call that begins now.
+// begin returns the context of a call that begins now. One that is over is not
+// given out again: it is too old by then, or parent is over too.
 func (s *shifts) begin(now time.Time) context.Context {
 	n := s.newest.Load()
-	if n == nil || now.Sub(n.began) > s.limit/shortOf || n.ctx.Err() != nil {
+	if n == nil || now.Sub(n.began) > s.limit/shortOf {
 		n = &shift{began: now}
 		n.ctx, n.end = context.WithTimeout(s.parent, s.limit)
 		s.newest.Store(n)

@@ -190,3 +190,28 @@ func TestEverySaveHasItsSaveTimeoutButForAHundredth(t *testing.T) {
 		require.Equal(t, 10*time.Second, a.left[len(a.left)-1])
 	})
 }
+
+func TestACheckpointThatComesWhileASaveIsUnderWayIsLeftOut(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := newFlaky()
+		o := quiet()
+		o.Interval = time.Second
+		h := start(t, a, o)
+		defer h.Close()
+		time.Sleep(2 * time.Second)
+		turn := make(chan struct{})
+		a.on("save", func(string) error { <-turn; return nil })
+		h.words.add("a")
+		time.Sleep(2 * time.Second)
+		h.words.add("b")
+		require.Equal(t, 2, a.calls("save", "words"))
+		time.Sleep(3 * time.Second)
+		turn <- struct{}{}
+		synctest.Wait()
+		require.Zero(t, a.calls("save", "words"), "none has queued up")
+		go func() { turn <- struct{}{} }()
+		time.Sleep(time.Second)
+		require.False(t, h.Status()[0].Changed)
+		a.on("save", nil)
+	})
+}

@@ -21,7 +21,7 @@ func (m *member) setAside(ctx context.Context, a StateAdapter, snap *Snapshot) e
 	if err := a.SaveState(ctx, id, &kept); err != nil {
 		return err
 	}
-	m.c.log.Warn("durable: unusable state was set aside", "component", m.id, "version", snap.Version, "as", id)
+	m.c.log.Warn("durable: unusable state was set aside", "component", m.id(), "version", snap.Version, "as", id)
 	return nil
 }
 

@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"reflect"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,11 +51,15 @@ type Checkpointer struct {
 
 	restoring chan struct{} // held by the Restore that is under way
 
-	registered atomic.Int64 // components
+	registered atomic.Int64 // how many components
+
+	made   time.Time
+	prefix int // length of the namespace
 
 	mu       sync.Mutex
-	members  []*member
-	byID     map[string]*member
+	roster   *roster         // of the components
+	arriving map[string]bool // ids that are being registered
+	kins     map[kin]*kin
 	waiting  error // what Restore waits for
 	begun    bool  // a Restore began
 	started  bool
@@ -84,8 +86,10 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	}
 	c := &Checkpointer{
 		adapter: a, opts: o, invalid: err, log: o.Logger, due: newSchedule(),
-		restoring: make(chan struct{}, 1), byID: map[string]*member{}, idle: make(chan struct{}),
+		restoring: make(chan struct{}, 1), idle: make(chan struct{}), made: time.Now(),
+		roster: newRoster(), arriving: map[string]bool{}, kins: map[kin]*kin{},
 	}
+	c.prefix = len(c.namespace())
 	c.workers = &workers{c: c}
 	c.outage = outage{log: o.Logger, down: "state cannot be saved or read", up: "all state can be saved and read again"}
 	c.faults = outage{log: o.Logger, down: "a component cannot be saved, because it does not give its state", up: "every component can be saved again"}
@@ -95,6 +99,7 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	c.set = newSet(c)
 	c.life, c.end = context.WithCancel(context.Background())
 	c.closing, c.shut = context.WithCancel(c.life)
+	c.workers.shifts.parent, c.workers.shifts.limit = c.life, o.SaveTimeout
 	c.closed = sync.OnceValue(c.close)
 	if o.LeaseTTL > 0 {
 		c.owner = find[Owner](a)
@@ -135,99 +140,6 @@ func sameAdapter(a, b StateAdapter) bool {
 	return false
 }
 
-// namespace returns what precedes a component id in the adapter.
-func (c *Checkpointer) namespace() string {
-	ns := ""
-	for _, part := range []string{c.opts.System, c.opts.Replica} {
-		if part != "" {
-			ns += part + "/"
-		}
-	}
-	return ns
-}
-
-// Register adds a component. It must come before Restore. The adapter knows the
-// component as [system/][replica/]componentID; componentID must not contain "/"
-// or begin with "~". It is an error to register an id or a StatefulComponent
-// twice, or a state type that could not be read back; see StatefulComponent.
-// Register calls the component's InitState, if it has one.
-func (c *Checkpointer) Register(componentID string, comp Component) error {
-	err := c.register(componentID, comp)
-	if err != nil {
-		return &Error{Op: "register", ComponentID: componentID, Err: err}
-	}
-	return nil
-}
-
-func (c *Checkpointer) register(id string, comp Component) error {
-	name := c.namespace() + id
-	switch {
-	case c.invalid != nil:
-		return c.invalid
-	case checkID(id) != nil:
-		return checkID(id)
-	case strings.Contains(id, "/") || strings.HasPrefix(id, "~"):
-		return fmt.Errorf(`%w: %q must not contain "/" or begin with "~"`, ErrInvalidID, id)
-	case checkID(name) != nil:
-		return fmt.Errorf("%w: with system and replica %q is too long", ErrInvalidID, name)
-	case comp == nil:
-		return errors.New("the component is nil")
-	}
-	m := newMember(c, id, name, comp)
-	if err := c.reserveID(m); err != nil {
-		return err
-	}
-	err := m.attach() // calls the component, so no lock is held
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err != nil {
-		delete(c.byID, id)
-		return err
-	}
-	c.members = append(c.members, m)
-	c.registered.Add(1)
-	if c.opts.Consistent {
-		c.set.add(m)
-	}
-	return nil
-}
-
-func (c *Checkpointer) reserveID(m *member) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case c.closing.Err() != nil:
-		return ErrClosed
-	case c.byID[m.id] != nil:
-		return errors.New("the id is registered already")
-	case c.begun:
-		return errors.New("it must come before Restore")
-	}
-	c.byID[m.id] = m
-	return nil
-}
-
-// choose returns the named components, all for no names.
-func (c *Checkpointer) choose(ids []string) ([]*member, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(ids) == 0 {
-		return append([]*member(nil), c.members...), nil
-	}
-	var chosen []*member
-	var errs []error
-	for _, id := range ids {
-		if m := c.byID[id]; m != nil {
-			if !slices.Contains(chosen, m) {
-				chosen = append(chosen, m)
-			}
-		} else {
-			errs = append(errs, &Error{Op: "choose", ComponentID: id, Err: ErrNotRegistered})
-		}
-	}
-	return chosen, errors.Join(errs...)
-}
-
 // Start begins the periodic checkpoints. Each component is saved once within
 // its first interval, at a random moment, and then every interval if it changed;
 // an unchanged one is kept alive in the store. It is ErrNotRestored unless every
@@ -250,7 +162,7 @@ func (c *Checkpointer) Start() error {
 	if len(errs) > 0 || again {
 		return errors.Join(errs...)
 	}
-	c.due.plan(c.savers())
+	c.due.plan(c.places())
 	c.spawn(func() { c.due.run(c.closing) })
 	if !c.starts.off() {
 		c.spawn(func() { c.starts.proveHealthy(c.closing) })
@@ -267,7 +179,7 @@ func (c *Checkpointer) unrestored() error {
 	var errs []error
 	for _, m := range members {
 		if !m.everRestored() {
-			errs = append(errs, &Error{Op: "start", ComponentID: m.id, Err: ErrNotRestored})
+			errs = append(errs, &Error{Op: "start", ComponentID: m.id(), Err: ErrNotRestored})
 		}
 	}
 	return errors.Join(errs...)
@@ -289,7 +201,7 @@ func (c *Checkpointer) Checkpoint(ctx context.Context, componentIDs ...string) e
 		if i > 0 && m.part != nil {
 			break // one cut covers all
 		}
-		if s := m.saver(); !s.look(now) {
+		if s := m.saver(); !s.look(now, false) {
 			flights = append(flights, s.request())
 		}
 	}
@@ -342,8 +254,9 @@ func (c *Checkpointer) Health() error {
 	}
 	var first error
 	unwell := 0
+	now := time.Now()
 	for _, m := range c.savers() {
-		if err := m.health(); err != nil {
+		if err := m.health(now); err != nil {
 			unwell++
 			first = cmpOr(first, err)
 		}
@@ -369,14 +282,20 @@ func (c *Checkpointer) closeWith(closers ...io.Closer) {
 }
 
 func (c *Checkpointer) event(op string, m *member, version uint64, bytes int, start time.Time, err error) {
+	if c.opts.OnEvent == nil {
+		return
+	}
 	e := Event{Op: op, Version: version, Bytes: bytes, Duration: time.Since(start), Err: err}
 	if m != nil {
-		e.ComponentID = m.id
+		e.ComponentID = m.id()
 	}
 	c.emit(e)
 }
 
 func (c *Checkpointer) emit(e Event) {
+	if c.opts.OnEvent == nil {
+		return
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			c.log.Error("durable: OnEvent panicked", "op", e.Op, "stack", string(debug.Stack()))

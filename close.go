@@ -172,9 +172,9 @@ func (m *member) wantsFinal(round int) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case m.gate != nil:
+	case m.phase != phaseOpen:
 		return false
-	case round == 1, m.status.Err != nil:
+	case round == 1, m.err() != nil:
 		return true
 	default:
 		return m.changed() && round <= finalRounds
@@ -185,9 +185,9 @@ func (m *member) wantsFinal(round int) bool {
 func (c *Checkpointer) unsaved(members []*member) (list []*member) {
 	for _, m := range members {
 		m.mu.Lock()
-		asked := m.gate == nil || m.counts() // a closed gate lets nobody ask
+		asked := m.phase == phaseOpen || m.counts() // a closed gate lets nobody ask
 		saved := m.quiet() && !m.changed() && asked
-		idle := !m.ever && (!m.asked || m.changeCount() == m.atRestore) // only set up, nothing processed
+		idle := !m.ever && m.untouched() // only set up, nothing processed
 		m.mu.Unlock()
 		if !saved && !idle {
 			list = append(list, m)
@@ -197,7 +197,13 @@ func (c *Checkpointer) unsaved(members []*member) (list []*member) {
 }
 
 // quiet reports that no save is under way. The caller holds m.mu.
-func (m *member) quiet() bool { return m.newest == nil || m.newest.landed() }
+func (m *member) quiet() bool { return m.flight == nil || m.flight.landed() }
+
+// untouched reports that a component that was never restored has not changed since
+// a Restore was first asked for. The caller holds m.mu.
+func (m *member) untouched() bool {
+	return m.more == nil || !m.more.asked || m.changeCount() == m.more.atRestore
+}
 
 // spillAll gives what could not be saved to the spill adapter. A component whose
 // callback hangs is given up alone.
@@ -232,13 +238,10 @@ func (c *Checkpointer) spillAll(ctx context.Context, unsaved []*member) {
 // returned by now.
 func (m *member) spillable(ctx context.Context) bool {
 	m.mu.Lock()
-	f, open := m.newest, m.gate == nil
+	f, open := m.flight, m.phase == phaseOpen
 	m.mu.Unlock()
 	if f != nil {
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-		}
+		_ = f.wait(ctx)
 	}
 	return open && (f == nil || f.landed())
 }
@@ -269,8 +272,8 @@ func (c *Checkpointer) closeResult(unsaved []*member) error {
 	e := &CloseError{}
 	for _, m := range unsaved {
 		list := []ComponentStatus{m.snapshotStatus()}
-		if m.set != nil {
-			list = m.set.unsaved()
+		if m.isSet() {
+			list = m.c.set.unsaved()
 		}
 		for _, s := range list {
 			s.Err = m.whyUnsaved(s.Err)
@@ -286,8 +289,8 @@ func (m *member) whyUnsaved(err error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case m.gate != nil:
-		return m.gate
+	case m.phase != phaseOpen:
+		return m.gate()
 	case !m.quiet():
 		return m.fail("save", fmt.Errorf("not finished within the budget of %s", m.c.opts.CloseTimeout))
 	case err == nil:
@@ -299,7 +302,7 @@ func (m *member) whyUnsaved(err error) error {
 func (c *Checkpointer) shutMembers(members []*member) {
 	for _, m := range members {
 		m.mu.Lock()
-		m.gate = m.fail("save", ErrClosed)
+		m.enter(phaseClosed, nil)
 		m.mu.Unlock()
 	}
 }

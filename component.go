@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -62,9 +61,7 @@ type StatefulComponent[T any] struct {
 	ready   atomic.Bool   // the state was initialised
 	changes atomic.Uint64 // grows with every Update and RestoreState; written under mu
 	primed  bool          // started from something other than the zero T
-	arrival atomic.Pointer[arrival]
-	encoded atomic.Pointer[byte] // first byte of what SnapshotState returned last
-	link    atomic.Pointer[link]
+	host    atomic.Pointer[member]
 }
 
 // arrival is what a Checkpointer is about to give RestoreState. Without one the
@@ -72,19 +69,6 @@ type StatefulComponent[T any] struct {
 type arrival struct {
 	codec   string
 	changes uint64 // change count up to which the state is the stored one
-}
-
-// link ties a StatefulComponent to its Checkpointer.
-type link struct {
-	comp Component // the registered component, which may be what embeds the StatefulComponent
-	host host
-}
-
-// host is the part of a Checkpointer that one component sees.
-type host interface {
-	// save saves the component's state as it is at the time of the call or
-	// later and returns when that is durable, or ctx ends.
-	save(ctx context.Context) error
 }
 
 // NewStatefulComponent returns a component whose state starts from initial,
@@ -150,11 +134,11 @@ func (c *StatefulComponent[T]) Commit(ctx context.Context, fn func(*T)) error {
 // Checkpointer, ErrNotRestored before a successful Restore, ErrFenced after a
 // newer owner took over, and ErrClosed after Close.
 func (c *StatefulComponent[T]) CheckpointState(ctx context.Context) error {
-	l := c.link.Load()
-	if l == nil {
+	m := c.host.Load()
+	if m == nil {
 		return &Error{Op: "checkpoint", Err: ErrNotRegistered}
 	}
-	return l.host.save(ctx)
+	return m.save(ctx)
 }
 
 // lock locks mu unless ctx ends first.
@@ -186,22 +170,6 @@ func lock(ctx context.Context, mu *sync.RWMutex) error {
 
 // SnapshotState returns the encoded state. The caller owns the result.
 func (c *StatefulComponent[T]) SnapshotState() ([]byte, error) {
-	data, err := c.snapshot()
-	_, more := c.owner().(stateMarshaler) // it may encode what no Update counts
-	if len(data) > 0 && !more {
-		c.encoded.Store(&data[0])
-	}
-	return slices.Clip(data), err // so that who appends to it gets other bytes; see encodes
-}
-
-// encodes reports that data is what SnapshotState returned last, and not what
-// the component that embeds it has made of that.
-func (c *StatefulComponent[T]) encodes(data []byte) bool {
-	last := c.encoded.Swap(nil)
-	return len(data) > 0 && last == &data[0]
-}
-
-func (c *StatefulComponent[T]) snapshot() ([]byte, error) {
 	if m, ok := c.owner().(stateMarshaler); ok {
 		return m.MarshalState()
 	}
@@ -246,7 +214,7 @@ func encode[T any](v *T) ([]byte, error) {
 // never merges. After an error the state is as it was before. Called by the
 // program itself it is a change, which the next checkpoint saves.
 func (c *StatefulComponent[T]) RestoreState(data []byte) error {
-	a := c.arrival.Swap(nil)
+	a := c.host.Load().takeArrival()
 	own := a == nil
 	if own {
 		a = &arrival{}
@@ -322,8 +290,8 @@ func (c *StatefulComponent[T]) init() {
 // owner returns the registered component, nil before Register and when the
 // StatefulComponent was registered itself.
 func (c *StatefulComponent[T]) owner() Component {
-	if l := c.link.Load(); l != nil && l.comp != Component(c) {
-		return l.comp
+	if m := c.host.Load(); m != nil && m.comp != Component(c) {
+		return m.comp
 	}
 	return nil
 }

@@ -44,12 +44,13 @@ func (c *Checkpointer) unrefreshed() time.Duration {
 	return mostUnrefreshed
 }
 
-// lost counts what the store was seen to have lost.
-func (c *Checkpointer) lost() uint64 {
+// lost counts what the store was seen to have lost, to be compared with an earlier
+// count.
+func (c *Checkpointer) lost() uint32 {
 	if c.custodian == nil {
 		return 0
 	}
-	return c.custodian.losses()
+	return uint32(c.custodian.losses())
 }
 
 // current reports that the stored copy is as it should be, without asking the
@@ -58,8 +59,8 @@ func (c *Checkpointer) lost() uint64 {
 // to be lost. The caller holds m.mu.
 func (m *member) current(now time.Time) bool {
 	s := &m.stored
-	return m.counts() && s.attempt != "" && !s.short && m.status.Err == nil && m.changeCount() == s.changes &&
-		now.Sub(m.seen) < m.c.unrefreshed() && m.losses == m.c.lost() &&
+	return m.counts() && s.attempt != (writeID{}) && !s.short && m.err() == nil && m.changeCount() == s.changes &&
+		m.since(m.seen, now) < m.c.unrefreshed() && s.losses == m.c.lost() &&
 		m.c.keeper != nil && m.c.keeper.renewed(now)
 }
 
@@ -70,7 +71,7 @@ func (m *member) noticeRollback(version uint64) {
 		return
 	}
 	if what := m.c.custodian.rollback(m.name); what != "" {
-		m.c.log.Error("durable: the store lost acknowledged saves", "component", m.id, "seen", what)
+		m.c.log.Error("durable: the store lost acknowledged saves", "component", m.id(), "seen", what)
 		m.c.event("rollback", m, version, 0, time.Now(), fmt.Errorf("%w: %s", ErrLost, what))
 	}
 }

@@ -36,11 +36,14 @@ func OpenSet(data []byte) (states int, err error) {
 var SetMutants = map[string]func(c *Checkpointer){
 	"drops one member":               func(c *Checkpointer) { c.set.parts = c.set.parts[:len(c.set.parts)-1] },
 	"captures outside the barrier":   func(c *Checkpointer) { c.set.units = barrier.New() },
-	"reuses a stale encoded form":    func(c *Checkpointer) { m := c.set.parts[1].m; m.counted = stopped{m.counted} },
-	"lets a member lie of its place": func(c *Checkpointer) { c.set.parts[0].m.id = "right" },
+	"reuses a stale encoded form":    func(c *Checkpointer) { m := c.set.parts[1].m; m.comp = stopped{m.comp, m.tracked()} },
+	"lets a member lie of its place": func(c *Checkpointer) { c.set.parts[0].m.name = c.namespace() + "right" },
 }
 
 // stopped is a count of changes that stands still.
-type stopped struct{ counted }
+type stopped struct {
+	Component
+	tracked
+}
 
 func (stopped) changeCount() uint64 { return 0 }

@@ -2,52 +2,63 @@ package durable
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
 // flight is one save that any number of callers wait for.
 type flight struct {
-	done chan struct{}
-	err  error // valid once done is closed
+	begun bool // guarded by the member's mu
+
+	mu   sync.Mutex
+	over bool
+	err  error         // valid once over
+	done chan struct{} // made by the first who has to wait
 }
 
-func newFlight() *flight { return &flight{done: make(chan struct{})} }
-
-func landed(err error) *flight {
-	f := newFlight()
-	f.land(err)
-	return f
-}
+func landed(err error) *flight { return &flight{over: true, err: err} }
 
 func (f *flight) land(err error) {
-	f.err = err
-	close(f.done)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.over, f.err = true, err
+	if f.done != nil {
+		close(f.done)
+	}
 }
 
 func (f *flight) landed() bool {
-	select {
-	case <-f.done:
-		return true
-	default:
-		return false
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.over
+}
+
+// landing returns what is closed when the flight has landed, nil when it has.
+func (f *flight) landing() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over {
+		return nil
 	}
+	if f.done == nil {
+		f.done = make(chan struct{})
+	}
+	return f.done
 }
 
 func (f *flight) wait(ctx context.Context) error {
-	select {
-	case <-f.done:
-		return f.err
-	default:
+	if done := f.landing(); done != nil {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	select {
-	case <-f.done:
-		return f.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return f.err
 }
 
-// save implements host.
+// save saves the component's state as it is at the time of the call or later and
+// returns when that is durable, or ctx ends.
 func (m *member) save(ctx context.Context) error {
 	s := m.saver()
 	if ctx.Done() != nil {
@@ -56,7 +67,7 @@ func (m *member) save(ctx context.Context) error {
 	if s.c.closing.Err() != nil {
 		return s.fail("save", ErrClosed)
 	}
-	f, lead := s.board(s.c.workers.lead)
+	f, lead := s.board((*workers).lead)
 	if lead {
 		s.c.workers.run(s)
 	}
@@ -73,65 +84,69 @@ func (m *member) request() *flight {
 }
 
 func (m *member) enqueue() *flight {
-	f, _ := m.board(func(m *member) (ok, lead bool) { return m.c.workers.add(m), false })
+	f, _ := m.board((*workers).hand)
 	return f
 }
 
 // board returns the flight that waits, or a new one that hand gives to the workers.
 // lead is what hand said of it.
-func (m *member) board(hand func(*member) (ok, lead bool)) (f *flight, lead bool) {
+func (m *member) board(hand func(*workers, *member) (ok, lead bool)) (f *flight, lead bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.waiting != nil {
-		return m.waiting, false // it has not begun, so it will cover this change too
+	busy := m.flight != nil
+	if busy && !m.flight.begun {
+		return m.flight, false // it will cover this change too
 	}
-	f = newFlight()
-	m.waiting, m.newest = f, f
-	if !m.busy {
-		m.busy, lead = hand(m)
-		if !m.busy {
-			m.waiting = nil
+	f = &flight{}
+	if !busy {
+		ok := false
+		if ok, lead = hand(m.c.workers, m); !ok {
 			f.land(m.fail("save", ErrClosed))
+			return f, false
 		}
 	}
+	m.flight = f
 	return f, lead
 }
 
 // tick is a scheduled checkpoint. One that comes while a save is under way is
 // left out.
 func (m *member) tick(now time.Time) {
-	m.mu.Lock()
-	idle := m.gate == nil && !m.busy
-	m.mu.Unlock()
-	if idle && !m.look(now) {
+	if !m.look(now, true) {
 		m.request()
 	}
 }
 
 // look reports that there is nothing to do, because every change made so far is
-// stored and the stored copy need not be refreshed yet.
-func (m *member) look(now time.Time) bool {
+// stored and the stored copy need not be refreshed yet; or, for who is not in a
+// hurry, because a save is under way or impossible.
+func (m *member) look(now time.Time, idly bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.busy || m.gate != nil || !m.current(now) {
+	if m.flight != nil || m.phase != phaseOpen {
+		return idly
+	}
+	if !m.current(now) {
 		return false
 	}
-	m.status.Skips++
-	m.good = now
+	m.skips++
+	m.good = m.c.instant(now)
 	return true
 }
 
 // work lands the flight that waits, and returns m when another one came meanwhile.
 func (m *member) work() (again *member) {
 	m.mu.Lock()
-	f := m.waiting
-	m.waiting = nil // whoever comes from here on needs another flight
+	f := m.flight
+	f.begun = true // whoever comes from here on needs another flight
 	m.mu.Unlock()
-	f.land(m.attemptSave())
+	err := m.attemptSave()
+	f.land(err)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.busy = m.waiting != nil; m.busy {
-		again = m
+	if m.flight != f {
+		return m
 	}
-	return again
+	m.flight = nil
+	return nil
 }

@@ -193,8 +193,8 @@ func (c *Checkpointer) superseded(epoch uint64, err error) {
 	c.log.Error("durable: another owner has taken over; nothing is saved any more until restored", "error", err)
 	for _, m := range c.savers() {
 		m.mu.Lock()
-		if m.gate == nil && m.stored.epoch <= epoch {
-			m.gate = &Error{Op: "save", ComponentID: m.id, Err: err}
+		if m.phase == phaseOpen && m.stored.epoch <= epoch {
+			m.enter(phaseShut, &Error{Op: "save", ComponentID: m.id(), Err: err})
 		}
 		m.mu.Unlock()
 	}

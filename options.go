@@ -146,9 +146,6 @@ func (o *Options) withDefaults() (Options, error) {
 	if d.Logger == nil {
 		d.Logger = slog.Default()
 	}
-	if d.OnEvent == nil {
-		d.OnEvent = func(Event) {}
-	}
 	return d, err
 }
 

@@ -3,6 +3,7 @@ package durable
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,6 +13,7 @@ type outage struct {
 	log      *slog.Logger
 	down, up string
 
+	any    atomic.Bool // failed is not empty
 	mu     sync.Mutex
 	failed map[string]bool
 	since  time.Time
@@ -29,10 +31,14 @@ func (o *outage) begin(id string, err error) {
 		o.log.Warn("durable: "+o.down+"; components go on, and it is tried again", "component", id, "error", err)
 	}
 	o.failed[id] = true
+	o.any.Store(true)
 	o.most = max(o.most, len(o.failed))
 }
 
 func (o *outage) over(id string) {
+	if !o.any.Load() {
+		return
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.failed[id] {
@@ -40,6 +46,7 @@ func (o *outage) over(id string) {
 	}
 	delete(o.failed, id)
 	if len(o.failed) == 0 {
+		o.any.Store(false)
 		o.log.Info("durable: "+o.up, "after", time.Since(o.since).Round(time.Millisecond), "components", o.most)
 	}
 }

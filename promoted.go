@@ -10,11 +10,8 @@ import (
 // StatefulComponent that it is or embeds, so that the clone of that state is all
 // there is to capture and its change count tells of every change. In doubt the
 // answer is no.
-func promoted(m *member) bool {
-	if m.tracked == nil {
-		return false
-	}
-	t := reflect.TypeOf(m.comp)
+func promoted(comp tracked) bool {
+	t := reflect.TypeOf(comp)
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}

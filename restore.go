@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 const (
-	restoreParallel = 64
+	restoreParallel = 256
 	claimRounds     = 5
 	pollLease       = 200 * time.Millisecond // so a hand-over is quick
 	maxStoreBackoff = 5 * time.Second
@@ -88,10 +89,10 @@ func (c *Checkpointer) unknownOptions() error {
 	c.begun = true
 	var errs []error
 	for id, o := range c.opts.Components {
-		if c.byID[id] != nil && o.Removed {
+		if c.roster.find(id) != nil && o.Removed {
 			errs = append(errs, &Error{Op: "configure", ComponentID: id, Err: errors.New("Options.Components says that it was removed, but it is registered")})
 		}
-		if c.byID[id] == nil && !o.Removed {
+		if c.roster.find(id) == nil && !o.Removed {
 			errs = append(errs, &Error{Op: "configure", ComponentID: id, Err: fmt.Errorf("Options.Components has an entry for it: %w", ErrNotRegistered)})
 		}
 	}
@@ -148,45 +149,44 @@ func (c *Checkpointer) restoreCounted(ctx context.Context, members []*member, ep
 
 // restoreAll restores members in parallel. Its error joins those of the members.
 func (c *Checkpointer) restoreAll(ctx context.Context, members []*member, epoch uint64) ([]RestoreResult, error) {
+	ctx, cancel := context.WithCancel(ctx) // so that no shift outlives the call
+	defer cancel()
 	start := time.Now()
 	results := make([]RestoreResult, len(members))
 	errs := make([]error, len(members))
 	stored, err := c.set.load(ctx, epoch)
 	if err != nil {
 		for i, m := range members {
-			results[i] = RestoreResult{ComponentID: m.id, Outcome: Unreachable, Err: err}
+			results[i] = RestoreResult{ComponentID: m.id(), Outcome: Unreachable, Err: err}
 		}
 		return results, err
 	}
 	if c.opts.Consistent {
 		return c.set.restore(ctx, stored, epoch)
 	}
+	calls := &shifts{parent: ctx, limit: c.opts.SaveTimeout}
 	inParallel(len(members), func(i int) {
-		m := members[i]
-		if errs[i] = m.find(ctx, epoch, stored); errs[i] != nil {
-			results[i] = RestoreResult{ComponentID: m.id, Outcome: Unreachable, Err: errs[i]}
+		r := &recovery{member: members[i]}
+		if errs[i] = r.find(calls, epoch, stored); errs[i] != nil {
+			results[i] = RestoreResult{ComponentID: r.id(), Outcome: Unreachable, Err: errs[i]}
 			return
 		}
-		results[i], errs[i] = m.restore(ctx, epoch, start)
+		results[i], errs[i] = r.restore(ctx, epoch, start)
 	})
 	return results, errors.Join(errs...)
 }
 
 // inParallel calls do for each of n.
 func inParallel(n int, do func(i int)) {
-	next := make(chan int)
+	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range min(restoreParallel, n) {
 		wg.Go(func() {
-			for i := range next {
-				do(i)
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				do(int(i))
 			}
 		})
 	}
-	for i := range n {
-		next <- i
-	}
-	close(next)
 	wg.Wait()
 }
 
@@ -212,7 +212,8 @@ func (m *member) noteSetUp() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.ever {
-		m.atRestore, m.asked = m.changeCount(), true
+		r := m.rest()
+		r.atRestore, r.asked = m.changeCount(), true
 	}
 }
 
@@ -222,13 +223,15 @@ func (m *member) quiesce(ctx context.Context) error {
 		return nil
 	}
 	m.mu.Lock()
-	m.gate = m.fail("save", ErrNotRestored)
+	m.enter(phaseUnrestored, nil)
+	idle := m.flight == nil
 	m.mu.Unlock()
+	if idle {
+		return nil // whoever asks from here on meets the gate
+	}
 	f := m.enqueue() // flights land in order, and this one lands at the gate
-	select {
-	case <-f.done:
-		return nil
-	case <-ctx.Done():
+	if _ = f.wait(ctx); !f.landed() {
 		return m.fail("restore", fmt.Errorf("a save is still under way: %w", ctx.Err()))
 	}
+	return nil
 }

@@ -8,33 +8,40 @@ import (
 	"time"
 )
 
+// recovery is the restore of one component.
+type recovery struct {
+	*member
+	setUp   uint64 // change count when it began
+	applied uint64 // change count up to which the state is the stored one
+	source  found  // where the newest state is
+}
+
 // find claims the component and learns where its newest state is. Its error is
 // errOutclaimed.
-func (m *member) find(ctx context.Context, epoch uint64, in *storedSet) error {
+func (m *recovery) find(calls *shifts, epoch uint64, in *storedSet) error {
 	m.setUp, m.applied = m.changeCount(), 0
 	m.keepStart()
-	snap, err := m.fetch(ctx, epoch)
+	snap, err := m.fetch(calls, epoch)
 	if errors.Is(err, errOutclaimed) {
 		return m.fail("restore", err)
 	}
 	var skipped []uint64
 	if err == nil {
-		snap, skipped, err = m.stepBack(ctx, snap)
+		snap, skipped, err = m.stepBack(calls.parent, snap)
 	}
-	m.source = m.latest(foundBy(m, snap, skipped, err), in)
+	m.source = m.latest(foundBy(m.member, snap, skipped, err), in)
 	return nil
 }
 
 // restore applies the state that was found and opens the component for saves.
-func (m *member) restore(ctx context.Context, epoch uint64, start time.Time) (RestoreResult, error) {
-	defer func() { m.source = found{} }() // it holds the stored bytes
+func (m *recovery) restore(ctx context.Context, epoch uint64, start time.Time) (RestoreResult, error) {
 	snap, err := m.source.snap, m.source.err
 	res := m.judge(ctx, snap, err)
 	if m.source.skipped != nil {
 		res.Skipped = m.source.skipped
 	}
 	err = m.admit(ctx, epoch, snap, err, &res)
-	m.c.event("restore", m, res.Version, res.bytes(snap), start, res.Err)
+	m.c.event("restore", m.member, res.Version, res.bytes(snap), start, res.Err)
 	m.logRestore(res, err)
 	return res, err
 }
@@ -50,34 +57,43 @@ func (r RestoreResult) bytes(s *Snapshot) int {
 // component that is restored again and then found absent: what it has become
 // meanwhile must not pass for a fresh state.
 func (m *member) keepStart() {
-	if m.tracked == nil || m.everRestored() || m.start != nil || m.tracked.fresh() {
+	if m.tracked() == nil || m.everRestored() || m.startState() != nil || m.tracked().fresh() {
 		return
 	}
 	if state, err := m.capture(context.Background()); err == nil {
-		m.start = state
+		m.mu.Lock()
+		m.rest().start = state
+		m.mu.Unlock()
 	}
 }
 
+func (m *member) startState() *Snapshot {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.more == nil {
+		return nil
+	}
+	return m.more.start
+}
+
 // fetch claims the component and loads its newest snapshot. It tries again
-// while the store cannot be reached and ctx lasts.
-func (m *member) fetch(ctx context.Context, epoch uint64) (*Snapshot, error) {
-	wait := newBackoff(maxStoreBackoff)
+// while the store cannot be reached and the context of calls lasts.
+func (m *member) fetch(calls *shifts, epoch uint64) (*Snapshot, error) {
+	wait := backoff{most: maxStoreBackoff}
 	for {
-		snap, err := m.fetchOnce(ctx, epoch)
+		snap, err := m.fetchOnce(calls.begin(time.Now()), epoch)
 		if err == nil || definite(err) {
 			return snap, err
 		}
 		m.c.waitFor(m.fail("restore", err))
-		m.c.outage.begin(m.id, err)
-		if !wait.sleep(ctx) {
+		m.c.outage.begin(m.id(), err)
+		if !wait.sleep(calls.parent) {
 			return nil, err
 		}
 	}
 }
 
 func (m *member) fetchOnce(ctx context.Context, epoch uint64) (*Snapshot, error) {
-	ctx, cancel := context.WithTimeout(ctx, m.c.opts.SaveTimeout)
-	defer cancel()
 	if err := m.reconcileSpill(ctx); err != nil {
 		return nil, err
 	}
@@ -90,7 +106,7 @@ func (m *member) fetchOnce(ctx context.Context, epoch uint64) (*Snapshot, error)
 	}
 	snap, err := m.c.adapter.LoadState(ctx, m.name)
 	if err == nil || definite(err) {
-		m.c.outage.over(m.id)
+		m.c.outage.over(m.id())
 	}
 	_, version := fenceOf(snap, err)
 	m.noticeRollback(version)
@@ -108,8 +124,8 @@ func definite(err error) bool {
 }
 
 // judge applies what was loaded to the component and names the outcome.
-func (m *member) judge(ctx context.Context, snap *Snapshot, err error) RestoreResult {
-	res := RestoreResult{ComponentID: m.id}
+func (m *recovery) judge(ctx context.Context, snap *Snapshot, err error) RestoreResult {
+	res := RestoreResult{ComponentID: m.id()}
 	if err != nil {
 		res.Outcome = outcomeOf(err)
 		if res.Outcome != FirstBoot {
@@ -137,7 +153,7 @@ func (m *member) judge(ctx context.Context, snap *Snapshot, err error) RestoreRe
 
 // fenceOf returns what a load told about the fence.
 func fenceOf(snap *Snapshot, err error) (epoch, version uint64) {
-	if e := (*Error)(nil); errors.As(err, &e) {
+	if e := (*Error)(nil); err != nil && errors.As(err, &e) {
 		return e.Epoch, e.Version
 	}
 	if snap != nil {
@@ -163,7 +179,7 @@ func outcomeOf(err error) Outcome {
 }
 
 // skipped names the versions above the one used that did not verify.
-func (m *member) skipped(ctx context.Context, snap *Snapshot) []uint64 {
+func (m *recovery) skipped(ctx context.Context, snap *Snapshot) []uint64 {
 	var versions []uint64
 	if h, ok := m.c.adapter.(Historian); ok {
 		infos, _ := h.ListSnapshots(ctx, m.source.place.name) // what cannot be listed is named below
@@ -180,24 +196,24 @@ func (m *member) skipped(ctx context.Context, snap *Snapshot) []uint64 {
 }
 
 // apply migrates the snapshot and hands it to the component.
-func (m *member) apply(snap *Snapshot) (err error) {
-	defer recovered(m, "RestoreState", &err)
+func (m *recovery) apply(snap *Snapshot) (err error) {
+	defer recovered(m.member, "RestoreState", &err)
 	data, err := m.migrate(snap.Schema, snap.Data)
 	if err != nil {
 		return err
 	}
-	if m.tracked == nil {
+	if m.tracked() == nil {
 		return m.comp.RestoreState(data)
 	}
-	m.applied, err = m.tracked.restoring(snap.Codec, func() error { return m.comp.RestoreState(data) })
+	m.applied, err = m.restoring(snap.Codec, data)
 	return err
 }
 
 // admit opens the component for saves if its policy accepts the outcome.
-func (m *member) admit(ctx context.Context, epoch uint64, snap *Snapshot, cause error, res *RestoreResult) error {
+func (m *recovery) admit(ctx context.Context, epoch uint64, snap *Snapshot, cause error, res *RestoreResult) error {
 	if !m.policy.starts(res.Outcome) {
 		err := cmpOr(res.Err, cause)
-		err = &Error{Op: "restore", ComponentID: m.id, Epoch: res.Epoch, Version: res.Version,
+		err = &Error{Op: "restore", ComponentID: m.id(), Epoch: res.Epoch, Version: res.Version,
 			Err: fmt.Errorf("%s, which policy %q does not accept: %w", res.Outcome, m.policy, err)}
 		m.shut(err)
 		return err
@@ -209,12 +225,12 @@ func (m *member) admit(ctx context.Context, epoch uint64, snap *Snapshot, cause 
 			return err
 		}
 	}
-	m.open(epoch, snap, cause, fresh)
+	m.open(epoch, snap, cause, fresh, m.applied)
 	return nil
 }
 
 // beginFresh sets an unusable snapshot aside and makes the state a fresh one.
-func (m *member) beginFresh(ctx context.Context, snap *Snapshot, o Outcome) error {
+func (m *recovery) beginFresh(ctx context.Context, snap *Snapshot, o Outcome) error {
 	var err error
 	switch {
 	case snap != nil:
@@ -227,7 +243,7 @@ func (m *member) beginFresh(ctx context.Context, snap *Snapshot, o Outcome) erro
 	if err != nil {
 		return m.fail("restore", fmt.Errorf("the old state could not be set aside: %w", err))
 	}
-	if m.tracked == nil || !m.everRestored() && m.changeCount() == m.setUp {
+	if m.tracked() == nil || !m.everRestored() && m.changeCount() == m.setUp {
 		return nil // it is as it was set up
 	}
 	if err := m.startAgain(); err != nil {
@@ -237,42 +253,43 @@ func (m *member) beginFresh(ctx context.Context, snap *Snapshot, o Outcome) erro
 }
 
 // startAgain makes the state the one that the component was set up with.
-func (m *member) startAgain() (err error) {
-	defer recovered(m, "InitState", &err)
-	if m.start != nil {
-		return m.apply(m.start)
+func (m *recovery) startAgain() (err error) {
+	defer recovered(m.member, "InitState", &err)
+	if start := m.startState(); start != nil {
+		return m.apply(start)
 	}
-	m.tracked.reset()
+	m.tracked().reset()
 	return nil
 }
 
 func (m *member) shut(err error) {
 	m.mu.Lock()
-	m.gate = &Error{Op: "save", ComponentID: m.id, Err: fmt.Errorf("%w: %w", ErrNotRestored, err)}
-	m.status.Err = err
+	m.enter(phaseShut, &Error{Op: "save", ComponentID: m.id(), Err: fmt.Errorf("%w: %w", ErrNotRestored, err)})
+	m.rest().err = err
 	m.mu.Unlock()
 }
 
 // open lets the component save. Its first save, within the first interval, is
 // under the new epoch whether or not anything changed.
-func (m *member) open(epoch uint64, snap *Snapshot, cause error, fresh bool) {
+func (m *member) open(epoch uint64, snap *Snapshot, cause error, fresh bool, applied uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	r := m.rest()
 	loaded, version := fenceOf(snap, cause)
 	s := stored{epoch: epoch, tried: max(m.stored.tried, version), anywhere: !fresh}
 	if m.c.owner == nil {
 		// Without ownership saves go on under the epoch that was loaded. It is
 		// never 0, which asks for the fence as it is when the save arrives: a
 		// deletion would not stop such a save.
-		s.epoch = max(loaded, m.floor, 1)
+		s.epoch = max(loaded, r.floor, m.stored.epoch, 1)
 	}
-	m.status.Version, m.status.SavedAt, m.status.Bytes = 0, time.Time{}, 0
 	if !fresh {
-		s.version, s.bytes, s.changes = snap.Version, len(snap.Data), m.applied
-		m.status.Version, m.status.SavedAt, m.status.Bytes = snap.Version, snap.SavedAt, len(snap.Data)
+		s.version, s.bytes, s.changes, s.savedAt = snap.Version, len(snap.Data), applied, unixNano(snap.SavedAt)
 	}
-	m.stored, m.good, m.ever = s, time.Now(), true
-	m.gate, m.status.Err = nil, nil
+	m.stored, m.good, m.ever = s, m.c.instant(time.Now()), true
+	m.phase = phaseOpen
+	*r = more{start: r.start, arrival: r.arrival, backoff: r.backoff, unsaved: r.unsaved}
+	m.trim()
 }
 
 func (m *member) logRestore(res RestoreResult, err error) {
@@ -289,7 +306,10 @@ func (m *member) logRestore(res RestoreResult, err error) {
 	case res.Version == 0:
 		msg = "durable: restored from a plain value, which cannot be verified"
 	}
-	attrs := []slog.Attr{slog.String("component", m.id), slog.String("outcome", string(res.Outcome)),
+	if !m.c.log.Enabled(context.Background(), level) {
+		return
+	}
+	attrs := []slog.Attr{slog.String("component", m.id()), slog.String("outcome", string(res.Outcome)),
 		slog.Uint64("version", res.Version), slog.Duration("age", res.Age.Round(time.Millisecond))}
 	if len(res.Skipped) > 0 {
 		attrs = append(attrs, slog.Any("skipped", res.Skipped))

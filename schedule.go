@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -12,6 +13,7 @@ import (
 // timer for all of them.
 type schedule struct {
 	mu     sync.Mutex
+	at     func(place uint32) *member
 	rounds []*round
 	early  queue // what is to be checkpointed before its turn
 	queued map[*member]*entry
@@ -22,18 +24,32 @@ func newSchedule() *schedule {
 	return &schedule{queued: map[*member]*entry{}, wake: make(chan struct{}, 1)}
 }
 
-// plan spreads the checkpoints of members over their intervals, in random order.
-func (s *schedule) plan(members []*member) {
+// plan spreads the checkpoints of n members over their intervals, in random order.
+func (s *schedule) plan(n int, at func(place uint32) *member) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	groups := map[time.Duration][]*member{}
-	for _, i := range rand.Perm(len(members)) {
-		m := members[i]
-		groups[m.interval] = append(groups[m.interval], m)
+	s.at = at
+	groups := map[time.Duration][]uint32{}
+	for i := range uint32(n) {
+		interval := at(i).interval
+		groups[interval] = append(groups[interval], i)
 	}
 	for interval, group := range groups {
-		s.rounds = append(s.rounds, newRound(interval, group, time.Now()))
+		s.rounds = append(s.rounds, newRound(interval, shuffled(group), time.Now()))
 	}
+}
+
+// mostTogether is how many neighbours stay together when very many components are
+// put in random order: to look at one after the other is several times quicker than
+// to go all over the memory.
+const mostTogether = 32
+
+// shuffled returns places in random order.
+func shuffled(places []uint32) []uint32 {
+	together := min(max(1, len(places)/mostSlots/4), mostTogether)
+	groups := slices.Collect(slices.Chunk(places, together))
+	rand.Shuffle(len(groups), func(i, j int) { groups[i], groups[j] = groups[j], groups[i] })
+	return slices.Concat(groups...)
 }
 
 // sooner asks for a checkpoint of m at that time, before its turn.
@@ -87,7 +103,11 @@ func (s *schedule) pop(now time.Time) (due []*member) {
 		due = append(due, m)
 	}
 	for _, r := range s.rounds {
-		due = r.pop(now, due)
+		for _, places := range r.pop(now) {
+			for _, i := range places {
+				due = append(due, s.at(i))
+			}
+		}
 	}
 	return due
 }
@@ -112,19 +132,19 @@ const (
 )
 
 // A round comes by every component of one interval, slot by slot, and then begins
-// anew. It costs a component no more than a pointer.
+// anew. It costs a component four bytes, its place in the roster.
 type round struct {
 	interval time.Duration
-	slots    [][]*member
+	slots    [][]uint32
 	pos      int       // the slot that is next
 	began    time.Time // when slot 0 was due
 }
 
-func newRound(interval time.Duration, members []*member, now time.Time) *round {
-	n := max(1, min(len(members), mostSlots, int(interval/shortSlot)))
-	r := &round{interval: interval, slots: make([][]*member, n)}
+func newRound(interval time.Duration, places []uint32, now time.Time) *round {
+	n := max(1, min(len(places), mostSlots, int(interval/shortSlot)))
+	r := &round{interval: interval, slots: make([][]uint32, n)}
 	for i := range r.slots {
-		r.slots[i] = members[i*len(members)/n : (i+1)*len(members)/n]
+		r.slots[i] = places[i*len(places)/n : (i+1)*len(places)/n]
 	}
 	r.began = now.Add(jitter(0, interval/time.Duration(n)))
 	return r
@@ -135,14 +155,14 @@ func (r *round) at() time.Time {
 	return r.began.Add(r.interval / time.Duration(len(r.slots)) * time.Duration(r.pos))
 }
 
-// pop appends what is due. A slot that should have been an interval ago is left
-// out, not made up for.
-func (r *round) pop(now time.Time, due []*member) []*member {
+// pop returns the slots that are due. One that should have been an interval ago is
+// left out, not made up for.
+func (r *round) pop(now time.Time) (due [][]uint32) {
 	for range r.slots {
 		if r.at().After(now) {
 			return due
 		}
-		due = append(due, r.slots[r.pos]...)
+		due = append(due, r.slots[r.pos])
 		if r.pos++; r.pos == len(r.slots) {
 			r.pos, r.began = 0, r.began.Add(r.interval)
 		}

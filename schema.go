@@ -10,21 +10,25 @@ import (
 func (m *member) schemaHooks(fn func(hooks any)) {
 	_, holds := m.comp.(schemaHolder)
 	_, migrates := m.comp.(schemaMigrator)
-	if holds || migrates || m.tracked == nil {
+	if holds || migrates || m.tracked() == nil {
 		fn(m.comp)
 		return
 	}
-	m.tracked.withState(fn)
+	m.tracked().withState(fn)
 }
 
 // schema returns the version of the state's format that the program writes.
-func (m *member) schema() (version int) {
-	m.schemaHooks(func(hooks any) {
-		if h, ok := hooks.(schemaHolder); ok {
-			version = h.StateSchema()
-		}
-	})
-	return version
+func (m *member) schema() int {
+	if h, ok := m.comp.(schemaHolder); ok {
+		return h.StateSchema()
+	}
+	if _, migrates := m.comp.(schemaMigrator); migrates {
+		return 0
+	}
+	if t := m.tracked(); t != nil {
+		return t.stateSchema()
+	}
+	return 0
 }
 
 func (m *member) checkSchema() (err error) {
@@ -47,7 +51,13 @@ func (m *member) migrate(from int, data []byte) ([]byte, error) {
 	if from > to {
 		return nil, fmt.Errorf("%w: its schema is %d, this program knows %d", ErrTooNew, from, to)
 	}
-	var err error
+	if from == to {
+		return data, nil
+	}
+	return m.migrateTo(to, from, data)
+}
+
+func (m *member) migrateTo(to, from int, data []byte) (_ []byte, err error) {
 	m.schemaHooks(func(hooks any) {
 		for ; from < to && err == nil; from++ {
 			if data, err = hooks.(schemaMigrator).MigrateState(from, data); err != nil {

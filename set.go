@@ -31,6 +31,8 @@ type set struct {
 
 	mu    sync.Mutex // guards what a part says of itself
 	pause time.Duration
+
+	held time.Duration // how long the last checkpoint held units of work up; guarded by m.mu
 }
 
 // part is a component as a part of the set.
@@ -58,16 +60,18 @@ type cut struct {
 
 func newSet(c *Checkpointer) *set {
 	s := &set{c: c, units: c.units}
-	s.m = newMember(c, setID, c.namespace()+setID, nil)
-	s.m.counted, s.m.set = s, s
+	s.m = &member{}
+	s.m.init(c, c.namespace()+setID, nil)
 	return s
 }
 
 // add makes a registered component a part of the set.
 func (s *set) add(m *member) {
-	m.part = &part{s: s, m: m}
+	k := *m.kin // which is its own from here on
+	k.part = &part{s: s, m: m}
+	m.kin = &k
 	s.parts = append(s.parts, m.part)
-	if m.tracked == nil {
+	if !m.counting {
 		s.m.extended.Store(true) // changes show in its bytes alone
 	}
 }
@@ -90,7 +94,7 @@ func (s *set) list() []*part {
 // fresh implements counted.
 func (s *set) fresh() bool {
 	for _, p := range s.list() {
-		if p.m.counted == nil || !p.m.counted.fresh() {
+		if !p.m.counting || !p.m.counted().fresh() {
 			return false
 		}
 	}
@@ -118,9 +122,9 @@ func (s *set) settled(err error) (pause time.Duration) {
 func (p *part) status() ComponentStatus {
 	st := p.s.m.snapshotStatus()
 	p.m.mu.Lock()
-	own := p.m.status
+	own := p.m.ownStatus()
 	p.m.mu.Unlock()
-	st.ComponentID = p.m.id
+	st.ComponentID = p.m.id()
 	if st.Saves == 0 { // what was restored, from wherever
 		st.Version, st.SavedAt, st.Bytes = own.Version, own.SavedAt, own.Bytes
 	}
@@ -144,7 +148,7 @@ func (p *part) status() ComponentStatus {
 func (m *member) uncertain() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.stored.short || !m.stored.anywhere && !m.counted.fresh()
+	return m.stored.short || !m.stored.anywhere && !m.counted().fresh()
 }
 
 // unsaved lists the components whose changes are not in the stored set, and all
@@ -169,7 +173,7 @@ func (s *set) explainSize(err error) error {
 	largest, size := "", -1
 	for _, p := range s.parts {
 		if len(p.raw) > size {
-			largest, size = p.m.id, len(p.raw)
+			largest, size = p.m.id(), len(p.raw)
 		}
 	}
 	return fmt.Errorf("%w; the limit is for the sum of all components, and the largest is %q with %d bytes", err, largest, size)

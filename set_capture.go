@@ -33,7 +33,7 @@ type shot struct {
 func (s *set) capture(ctx context.Context) (*Snapshot, error) {
 	for _, p := range s.parts {
 		if p.working.Load() {
-			return nil, fmt.Errorf("component %q: its callback of an earlier attempt has not returned", p.m.id)
+			return nil, fmt.Errorf("component %q: its callback of an earlier attempt has not returned", p.m.id())
 		}
 	}
 	shots, err := s.freeze(ctx)
@@ -118,7 +118,7 @@ func (s *set) each(ctx context.Context, shots []*shot, do func(*shot)) error {
 	var errs []error
 	for _, x := range todo {
 		if x.err != nil {
-			errs = append(errs, fmt.Errorf("component %q: %w", x.p.m.id, x.err))
+			errs = append(errs, fmt.Errorf("component %q: %w", x.p.m.id(), x.err))
 		}
 	}
 	return errors.Join(errs...)
@@ -129,7 +129,7 @@ func blame(shots []*shot) string {
 	var ids []string
 	for _, x := range shots {
 		if x.p.working.Load() {
-			ids = append(ids, fmt.Sprintf("%q", x.p.m.id))
+			ids = append(ids, fmt.Sprintf("%q", x.p.m.id()))
 		}
 	}
 	return "not all of the state was captured in time, waiting for " + strings.Join(ids, ", ")
@@ -142,7 +142,7 @@ func (x *shot) freeze() {
 	m := x.p.m
 	defer recovered(m, "Clone", &x.err)
 	if m.promoted {
-		x.encode = m.tracked.freeze()
+		x.encode = m.tracked().freeze()
 	}
 	if x.encode == nil {
 		x.state, x.err = m.capture(context.Background())
@@ -173,7 +173,7 @@ func (x *shot) finish() {
 	x.state.Epoch, x.state.Version = s.stored.epoch, s.stored.tried+1
 	s.mu.Unlock()
 	x.state.WriteID, x.state.SavedAt = rand.Text(), time.Now()
-	x.raw, x.err = seal(m.id, x.state)
+	x.raw, x.err = seal(m.id(), x.state)
 }
 
 // assemble makes the payload and remembers its parts, which the next cut takes
@@ -216,7 +216,7 @@ func (s *set) assemble(shots []*shot) []byte {
 // paused notes how long units of work were held up, and what for.
 func (s *set) paused(pause, waited time.Duration, shots []*shot) {
 	s.m.mu.Lock()
-	s.m.status.Pause = pause
+	s.held = pause
 	s.m.mu.Unlock()
 	s.mu.Lock()
 	s.pause = pause
@@ -233,5 +233,5 @@ func (s *set) paused(pause, waited time.Duration, shots []*shot) {
 	}
 	s.warned = pause
 	s.c.log.Warn("durable: a checkpoint held units of work up for longer than PauseLimit; a Clone method makes it shorter",
-		"pause", pause, "limit", s.c.opts.PauseLimit, "component", slowest.p.m.id, "cost", slowest.cost, "waited_for_units", waited)
+		"pause", pause, "limit", s.c.opts.PauseLimit, "component", slowest.p.m.id(), "cost", slowest.cost, "waited_for_units", waited)
 }

@@ -18,8 +18,7 @@ import (
 func (s *set) carry(ctx context.Context, stored *storedSet, epoch uint64) error {
 	s.carried = nil
 	for _, e := range stored.entries {
-		registered := slices.ContainsFunc(s.parts, func(p *part) bool { return p.m.id == e.id })
-		if registered {
+		if s.c.knows(e.id) {
 			continue
 		}
 		e.raw, e.snap = bytes.Clone(e.raw), nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 )
 
@@ -47,16 +46,16 @@ func (f found) rank() uint64 {
 }
 
 // latest decides between the component's own snapshots and the set.
-func (m *member) latest(own found, in *storedSet) found {
-	all := foundBy(in.m, in.snap, in.skipped, in.err)
-	m.floor = max(m.floor, own.epoch) // also when the state comes from the set
+func (m *recovery) latest(own found, in *storedSet) found {
+	all := in.whole
+	m.raise(own.epoch) // also when the state comes from the set
 	if own.existed() {
 		in.m.above(own)
 	}
 	if all.existed() {
 		m.above(all)
 	}
-	best, other := in.part(m.id), own
+	best, other := in.part(m.id()), own
 	if isNewer(own, best) {
 		best, other = own, best
 	}
@@ -88,7 +87,21 @@ func (m *member) above(f found) {
 	if f.version < math.MaxUint64 {
 		m.stored.tried = max(m.stored.tried, f.version)
 	}
-	m.floor = max(m.floor, f.epoch+1)
+	m.raiseLocked(f.epoch + 1)
+}
+
+// raise makes floor at least epoch.
+func (m *member) raise(epoch uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.raiseLocked(epoch)
+}
+
+func (m *member) raiseLocked(epoch uint64) {
+	if m.c.owner == nil { // else the lease says the epoch
+		r := m.rest()
+		r.floor = max(r.floor, epoch)
+	}
 }
 
 // storedSet is what a load of the set answered.
@@ -97,14 +110,16 @@ type storedSet struct {
 	snap    *Snapshot
 	err     error
 	skipped []uint64 // newer versions that were stepped over
+	whole   found    // all of that
 	entries []sealed
-	damaged error // why what is behind the entries cannot be read
+	places  map[string]int // of the entries, by id
+	damaged error          // why what is behind the entries cannot be read
 }
 
 // load claims the set and loads it, also without Options.Consistent: the
 // components may have been saved as one before.
 func (s *set) load(ctx context.Context, epoch uint64) (*storedSet, error) {
-	snap, err := s.m.fetch(ctx, epoch)
+	snap, err := s.m.fetch(&shifts{parent: ctx, limit: s.c.opts.SaveTimeout}, epoch)
 	if errors.Is(err, errOutclaimed) {
 		return nil, s.m.fail("restore", err)
 	}
@@ -115,21 +130,26 @@ func (s *set) load(ctx context.Context, epoch uint64) (*storedSet, error) {
 	if stored.snap != nil {
 		stored.entries, stored.damaged = openSet(stored.snap.Data)
 	}
+	stored.places = make(map[string]int, len(stored.entries))
+	for i, e := range stored.entries {
+		stored.places[e.id] = i
+	}
+	stored.whole = foundBy(s.m, stored.snap, stored.skipped, stored.err)
 	return stored, nil
 }
 
 // part returns what the set tells about a component.
 func (l *storedSet) part(id string) found {
-	f := foundBy(l.m, nil, l.skipped, l.err)
+	f := l.whole
 	if l.snap == nil {
 		return f
 	}
-	f.epoch, f.version = fenceOf(l.snap, nil)
-	i := slices.IndexFunc(l.entries, func(e sealed) bool { return e.id == id })
+	f.snap = nil
+	i, ok := l.places[id]
 	switch {
-	case i < 0 && l.damaged == nil:
+	case !ok && l.damaged == nil:
 		return found{err: &Error{Op: "load", ComponentID: id, Err: ErrNotFound}, place: l.m}
-	case i < 0:
+	case !ok:
 		f.err, f.unread = fmt.Errorf("%w: the set cannot be read beyond its first %d components: %w", ErrCorrupt, len(l.entries), l.damaged), l.snap
 	case l.entries[i].deleted != nil:
 		f.err, f.epoch, f.version = ErrNotFound, l.entries[i].deleted.Epoch, l.entries[i].deleted.Version
@@ -154,10 +174,11 @@ func (s *set) restore(ctx context.Context, stored *storedSet, epoch uint64) ([]R
 	start := time.Now()
 	results := make([]RestoreResult, len(s.parts))
 	errs := make([]error, len(s.parts))
-	inParallel(len(s.parts), func(i int) {
-		m := s.parts[i].m
-		errs[i] = m.find(ctx, epoch, stored)
-		results[i] = RestoreResult{ComponentID: m.id, Outcome: Unreachable, Err: errs[i]}
+	all, calls := make([]recovery, len(s.parts)), &shifts{parent: ctx, limit: s.c.opts.SaveTimeout}
+	inParallel(len(all), func(i int) {
+		all[i].member = s.parts[i].m
+		errs[i] = all[i].find(calls, epoch, stored)
+		results[i] = RestoreResult{ComponentID: all[i].id(), Outcome: Unreachable, Err: errs[i]}
 	})
 	if err := errors.Join(errs...); err != nil {
 		return results, err
@@ -166,8 +187,8 @@ func (s *set) restore(ctx context.Context, stored *storedSet, epoch uint64) ([]R
 		return results, s.m.fail("restore", err)
 	}
 	defer s.units.Open()
-	inParallel(len(s.parts), func(i int) {
-		results[i], errs[i] = s.parts[i].m.restore(ctx, epoch, start)
+	inParallel(len(all), func(i int) {
+		results[i], errs[i] = all[i].restore(ctx, epoch, start)
 	})
 	if stored.damaged != nil {
 		if err := s.m.setAside(ctx, s.c.adapter, stored.snap); err != nil {
@@ -179,28 +200,28 @@ func (s *set) restore(ctx context.Context, stored *storedSet, epoch uint64) ([]R
 		s.m.shut(err)
 		return results, err
 	}
-	s.open(epoch, stored, results)
+	s.open(epoch, stored, all, results)
 	return results, nil
 }
 
 // open lets the set be saved.
-func (s *set) open(epoch uint64, stored *storedSet, results []RestoreResult) {
-	s.m.applied = 0
+func (s *set) open(epoch uint64, stored *storedSet, all []recovery, results []RestoreResult) {
+	applied := uint64(0)
 	kept, any := true, stored.snap != nil
 	s.mu.Lock()
 	for i, p := range s.parts {
 		p.raw, p.shot, p.stored = nil, nil, 0
 		if o := results[i].Outcome; o == Restored || o == FellBack {
-			p.stored, any = p.m.applied, true
+			p.stored, any = all[i].applied, true
 		} else {
-			kept = kept && p.m.counted != nil && p.m.counted.fresh()
+			kept = kept && p.m.counting && p.m.counted().fresh()
 		}
 		p.captured = p.stored
-		s.m.applied += p.stored
+		applied += p.stored
 	}
 	s.mu.Unlock()
-	s.m.open(epoch, stored.snap, stored.err, stored.snap == nil)
+	s.m.open(epoch, stored.snap, stored.err, stored.snap == nil, applied)
 	s.m.mu.Lock()
-	s.m.stored.anywhere, s.m.stored.changes = kept && any, s.m.applied
+	s.m.stored.anywhere, s.m.stored.changes = kept && any, applied
 	s.m.mu.Unlock()
 }

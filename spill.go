@@ -52,11 +52,13 @@ func (m *member) reconcileSpill(ctx context.Context) error {
 	s, err := spill.LoadState(ctx, m.name)
 	switch {
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrExpired):
-		m.floor, _ = fenceOf(nil, err)
+		epoch, _ := fenceOf(nil, err)
+		m.raise(epoch)
 		return nil
 	case err != nil && definite(err):
-		m.c.log.Error("durable: spilled state cannot be read; it stays where it is", "component", m.id, "error", err)
-		m.floor, _ = fenceOf(nil, err)
+		m.c.log.Error("durable: spilled state cannot be read; it stays where it is", "component", m.id(), "error", err)
+		epoch, _ := fenceOf(nil, err)
+		m.raise(epoch)
 		return nil
 	case err != nil:
 		return err
@@ -65,7 +67,7 @@ func (m *member) reconcileSpill(ctx context.Context) error {
 	err = m.c.adapter.SaveState(ctx, m.name, s)
 	switch {
 	case err == nil:
-		m.c.log.Info("durable: spilled state was written back", "component", m.id, "version", s.Version)
+		m.c.log.Info("durable: spilled state was written back", "component", m.id(), "version", s.Version)
 	case errors.Is(err, ErrNotDurable):
 		return nil // it is in both, and stays in both until it is as durable as configured
 	case errors.Is(err, ErrFenced), errors.Is(err, ErrConflict):

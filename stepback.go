@@ -74,7 +74,7 @@ func (m *member) stepBack(ctx context.Context, newest *Snapshot) (*Snapshot, []u
 	_, last := fenceOf(newest, nil)
 	older.LastVersion = max(older.LastVersion, last)
 	m.c.log.Error("durable: stepping back to an older generation, because starts with the newest keep ending badly",
-		"component", m.id, "version", older.Version, "skipped", versions[:back])
+		"component", m.id(), "version", older.Version, "skipped", versions[:back])
 	return older, versions[:back], nil
 }
 

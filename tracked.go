@@ -19,27 +19,29 @@ type counted interface {
 // tracked is a component that counts its changes.
 type tracked interface {
 	counted
-	attach(comp Component, h host) error
-	embedded() bool
-	encodes(data []byte) bool
+	attach(m *member) error
+	move(to *member)
 	freeze() func() ([]byte, error)
 	reset()
-	restoring(codec string, restore func() error) (changes uint64, err error)
 	stateCodec() string
+	stateSchema() int
 	withState(fn func(state any))
 }
 
-func (c *StatefulComponent[T]) attach(comp Component, h host) error {
-	if err := c.check(comp); err != nil {
+func (c *StatefulComponent[T]) attach(m *member) error {
+	if err := c.check(m.comp); err != nil {
 		return err
 	}
-	if !c.link.CompareAndSwap(nil, &link{comp, h}) {
+	if !c.host.CompareAndSwap(nil, m) {
 		return fmt.Errorf("it is registered already; each component needs a StatefulComponent of its own")
 	}
 	c.ensure()
 	c.restored()
 	return nil
 }
+
+// move ties the component to a member that is like the one it was attached to.
+func (c *StatefulComponent[T]) move(to *member) { c.host.Store(to) }
 
 func (c *StatefulComponent[T]) check(comp Component) error {
 	for _, v := range []any{comp, &c.value} {
@@ -69,9 +71,6 @@ func hooked(v any) bool {
 
 func (c *StatefulComponent[T]) changeCount() uint64 { return c.changes.Load() }
 
-// embedded reports that what was registered is not the StatefulComponent itself.
-func (c *StatefulComponent[T]) embedded() bool { return c.owner() != nil }
-
 // fresh reports whether the state is still the initialised zero T.
 func (c *StatefulComponent[T]) fresh() bool {
 	return c.changes.Load() == 0 && !c.primed
@@ -84,14 +83,38 @@ func (c *StatefulComponent[T]) reset() {
 	c.restored()
 }
 
-// restoring calls restore, which gives RestoreState data in that codec, and
-// returns the change count up to which the state is what was restored.
-func (c *StatefulComponent[T]) restoring(codec string, restore func() error) (changes uint64, err error) {
-	a := &arrival{codec: codec, changes: c.changes.Load()}
-	c.arrival.Store(a)
-	defer c.arrival.CompareAndSwap(a, nil)
-	err = restore()
+// restoring gives the component data in that codec, and returns the change count
+// up to which the state is what was restored.
+func (m *member) restoring(codec string, data []byte) (changes uint64, err error) {
+	a := &arrival{codec: codec, changes: m.changeCount()}
+	m.arrive(a)
+	defer m.arrive(nil)
+	err = m.comp.RestoreState(data)
 	return a.changes, err
+}
+
+func (m *member) arrive(a *arrival) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rest().arrival = a
+	m.trim()
+}
+
+// takeArrival returns what a Restore has announced, nil when it is the program that
+// calls RestoreState.
+func (m *member) takeArrival() *arrival {
+	if m == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.more == nil {
+		return nil
+	}
+	a := m.more.arrival
+	m.more.arrival = nil
+	m.trim()
+	return a
 }
 
 const (
@@ -105,6 +128,17 @@ func (c *StatefulComponent[T]) stateCodec() string {
 		return codecBinary
 	}
 	return codecJSON
+}
+
+func (c *StatefulComponent[T]) stateSchema() int {
+	h, ok := any(&c.value).(schemaHolder)
+	if !ok {
+		return 0
+	}
+	c.ensure()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return h.StateSchema()
 }
 
 // withState calls fn with the *T under the lock.

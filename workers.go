@@ -14,24 +14,26 @@ type workers struct {
 	mu      sync.Mutex
 	queue   []*member // empty unless running is saveSlots
 	running int
+
+	shifts shifts
 }
 
-// add has the flights of m landed, or returns false when Close is over.
-func (w *workers) add(m *member) bool {
+// hand has the flights of m landed, or returns false when Close is over.
+func (w *workers) hand(m *member) (ok, lead bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.running < saveSlots {
-		if !w.c.enter() {
-			return false
-		}
-		w.running++
-		w.start(m)
-		return true
+	if w.running == saveSlots {
+		return w.wait(m), false
 	}
-	return w.wait(m)
+	if !w.c.enter() {
+		return false, false
+	}
+	w.running++
+	w.start(m)
+	return true, false
 }
 
-// lead is add, but when a slot is free the caller is to land the flight himself,
+// lead is hand, but when a slot is free the caller is to land the flight himself,
 // with run: handing it over would cost more than the save.
 func (w *workers) lead(m *member) (ok, lead bool) {
 	w.mu.Lock()

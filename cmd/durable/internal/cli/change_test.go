@@ -91,9 +91,9 @@ func TestRollbackIsRefusedWhereItWouldDoNothingOrMix(t *testing.T) {
 	fails(t, 4, "there are 2, 1", "rollback", "-c", p.config, "app/c", "7", "--yes")
 	fails(t, 4, "no component", "rollback", "-c", p.config, "app/d", "7", "--yes")
 	fails(t, 2, "no version", "rollback", "-c", p.config, "app/c", "seven", "--yes")
-	fill(t, a, 1, 1, "app/~set")
-	fails(t, 5, "one set", "rollback", "-c", p.config, "app/c", "1", "--yes")
-	ok(t, "rollback", "-c", p.config, "app/c", "1", "--yes", "--force")
+	saveSet(t, a, "app/~set", 2, 3, "c")
+	fails(t, 5, "roll that back", "rollback", "-c", p.config, "app/c", "1", "--yes")
+	fails(t, 5, "roll that back", "rollback", "-c", p.config, "app/c", "1", "--yes", "--force")
 }
 
 func TestDeleteUnderALiveOwner(t *testing.T) {

@@ -27,8 +27,9 @@ leased, so that no program starts from half of it.
 A component of which the target holds other state is refused, unless --force takes
 it over under new versions. A copy that was interrupted leaves components that are
 complete, untouched, or at an older generation; the same command again completes
-them. Fences of deleted components come along only for ids that are named, because
-a store does not list them.`,
+them. Deleted components stay deleted: their fences come along. Components of one
+consistent set come along with it, and what a restart restores from the copy is
+what it would have restored from the source.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if from == "" || to == "" {
 				return usage("durable copy needs --from and --to, two configurations")
@@ -39,7 +40,7 @@ a store does not list them.`,
 				return err
 			}
 			defer src.Close()
-			ids, incomplete, err := a.chooseToCopy(ctx, src, args)
+			ids, incomplete, err := chooseToMove(ctx, src, args)
 			if err != nil {
 				return err
 			}
@@ -50,6 +51,9 @@ a store does not list them.`,
 			}
 			defer dst.Close()
 			a.warnOwned(ctx, src, ids)
+			o.Places = transfer.NewPlaces(func(ctx context.Context, id string) (transfer.Standing, error) {
+				return transfer.StandingIn(store.Observe(ctx), src.Store, id)
+			})
 			m := a.newMove(dst, o, "copy", len(ids))
 			err = survey.Each(cmd.Context(), ids, func(ctx context.Context, i int) (int64, error) {
 				it, err := transfer.FromStore(store.Observe(ctx), src.Store, ids[i])
@@ -68,26 +72,6 @@ a store does not list them.`,
 	cmd.Flags().StringVar(&from, "from", "", "YAML `file` of the source")
 	cmd.Flags().StringVar(&to, "to", "", "YAML `file` of the target")
 	return cmd
-}
-
-// chooseToCopy is choose, but takes deleted components that are named as well.
-func (a *app) chooseToCopy(ctx context.Context, src *opened, args []string) (ids []string, incomplete, err error) {
-	if len(args) == 0 {
-		return choose(ctx, src, nil)
-	}
-	for _, arg := range args {
-		id := src.Name(arg)
-		_, err := src.LoadState(ctx, id)
-		f, ferr := src.Fence(ctx, id)
-		switch {
-		case ferr != nil:
-			return nil, nil, ferr
-		case survey.VerdictOf(err) == survey.Missing && f == survey.Fence{}:
-			return nil, nil, unknown(ctx, src, id, err)
-		}
-		ids = append(ids, id)
-	}
-	return ids, nil, nil
 }
 
 // warnOwned names the living owners of what is copied.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -89,14 +90,21 @@ func TestEachStopsAtTheFirstError(t *testing.T) {
 	require.EqualError(t, err, "number 3")
 }
 
-func TestSetsThatAreCutOffAreNotRead(t *testing.T) {
-	b, err := durable.EncodeSnapshot("one", &durable.Snapshot{Version: 1, WriteID: "w", Data: []byte(strings.Repeat("x", 50))})
-	require.NoError(t, err)
-	members, err := survey.Members(append(b, b...))
+func TestSetsThatAreCutOffOrHoldAComponentTwiceAreNotRead(t *testing.T) {
+	member := func(id string) []byte {
+		b, err := durable.EncodeSnapshot(id, &durable.Snapshot{Version: 1, WriteID: "w", Data: []byte(strings.Repeat("x", 50))})
+		require.NoError(t, err)
+		return b
+	}
+	one, two := member("one"), member("two")
+	members, err := survey.Members(slices.Concat(one, two))
 	require.NoError(t, err)
 	require.Len(t, members, 2)
-	for cut := 1; cut < len(b); cut++ {
-		_, err := survey.Members(append(b, b[:cut]...))
+	_, err = survey.Members(slices.Concat(one, one))
+	require.ErrorIs(t, err, durable.ErrCorrupt)
+	for cut := 1; cut < len(two); cut++ {
+		members, err := survey.Members(slices.Concat(one, two[:cut]))
 		require.Error(t, err)
+		require.Len(t, members, 1)
 	}
 }

@@ -128,6 +128,30 @@ func TestLeaseIsShownAndReleased(t *testing.T) {
 	})
 }
 
+func TestAHolderThatCrashedIsShownAsGoneWhereThatIsKnown(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *place) {
+		fill(t, p.open(t), 1, 2, "app/c")
+		crashed := p.open(t)
+		_, err := crashed.AcquireLease(ctx, "app", "pod-9", time.Hour)
+		require.NoError(t, err)
+		require.Equal(t, "pod-9", row(t, p, "app/c")["owner"])
+		require.NoError(t, crashed.Close()) // without a release
+		if p.dir == "" {
+			require.Regexp(t, `(?m)^app +held +pod-9`, ok(t, "lease", "show", "-c", p.config), "a server knows of no process")
+			return
+		}
+		before := p.picture(t)
+		require.Regexp(t, `(?m)^app +holder gone +pod-9 .* -$`, ok(t, "lease", "show", "-c", p.config))
+		require.Equal(t, "-", row(t, p, "app/c")["owner"])
+		require.Contains(t, ok(t, "show", "-c", p.config, "app/c"), "the process of pod-9 has ended")
+		_, found := findings(t, "-c", p.config)
+		require.Equal(t, "warning", found["lease"]["severity"])
+		require.NotContains(t, run(t, "copy", "--from", p.config, "--to", filePlace(t).config).err, "pod-9 runs")
+		require.Equal(t, before, p.picture(t))
+		require.Regexp(t, `(?m)^app +released`, ok(t, "lease", "release", "app", "-c", p.config, "--yes"))
+	})
+}
+
 func TestALiveHolderIsToldThatItsLeaseWasReleased(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *place) {
 		t.Parallel()

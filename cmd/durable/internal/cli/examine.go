@@ -188,7 +188,7 @@ func (a *app) leases(ctx context.Context, o *opened, rows []listed, now time.Tim
 		seen[name] = true
 		f := finding{"lease", "info", name, w.String(), ""}
 		switch {
-		case w.State(now) == "expired":
+		case w.State(now) == "expired", w.State(now) == "holder gone":
 			f.Severity, f.Remedy = "warning", "no process owns these components: start one, or find out what ended the last one"
 		case w.Err != nil:
 			f.Severity = "unknown"

@@ -214,9 +214,9 @@ func (a *app) whereColumn(rows []listed) (columns []string, where func(listed) [
 func place(r listed) string {
 	switch {
 	case len(r.Older) > 3:
-		return fmt.Sprintf("older than the own states of %d components", len(r.Older))
+		return fmt.Sprintf("older than what is stored of %d components by themselves", len(r.Older))
 	case len(r.Older) > 0:
-		return "older than the own states of " + strings.Join(r.Older, ", ")
+		return "older than what is stored of " + strings.Join(r.Older, ", ") + " by itself"
 	case survey.IsSet(r.ID):
 		return "all of its components"
 	case r.In == "":

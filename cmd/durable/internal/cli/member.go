@@ -72,7 +72,8 @@ func unknown(ctx context.Context, o *opened, id string, err error) error {
 	if !errors.Is(err, durable.ErrNotFound) {
 		return err
 	}
-	if !survey.IsSet(id) && o.Set(ctx, id).Has(id) {
+	own, _ := o.Newest(ctx, id)
+	if set := o.Set(ctx, id); !survey.IsSet(id) && set.Has(id) && set.Restored(own).In != "" {
 		return fail(exitRefused, "%q has no state of its own, it is saved as a part of %q: name that", id, survey.SetOf(id))
 	}
 	f, ferr := o.Fence(ctx, id)

@@ -160,7 +160,7 @@ func TestASetThatIsLeftOverIsShownAsOlder(t *testing.T) {
 		o.save(t, 11)
 		require.NoError(t, o.cp.Close())
 		require.Regexp(t, `(?m)^app/left .* by itself$`, ok(t, "ls", "-c", p.config))
-		require.Regexp(t, `(?m)^app/~set .* older than the own states of left, right$`, ok(t, "ls", "-c", p.config))
+		require.Regexp(t, `(?m)^app/~set .* older than what is stored of left, right by itself$`, ok(t, "ls", "-c", p.config))
 		require.JSONEq(t, `{"N":11}`, ok(t, "show", "-c", p.config, "app/left", "--raw"))
 		fails(t, 5, "have newer states of their own", "rollback", "-c", p.config, "app/~set", "1", "--yes", "--force")
 		require.Contains(t, ok(t, "drill", "-c", p.config), "2 of 2 components restored")

@@ -30,7 +30,7 @@ func StandingIn(ctx context.Context, s *survey.Store, id string) (Standing, erro
 	snap, err := s.LoadState(ctx, id)
 	if survey.VerdictOf(err) == survey.Unreadable {
 		return Standing{}, err
-	} else if err != nil {
+	} else if err != nil || snap.Codec == buried {
 		return Standing{Fence: f}, nil
 	}
 	return Standing{f, snap.Epoch, snap.Version}, nil

@@ -177,12 +177,11 @@ func TestASetIsRolledBackAsOne(t *testing.T) {
 		p.both(t)
 		o := p.run(t, true) // it lives
 		o.save(t, 40)
-		list := versions(t, p, "app/~set")
 		for _, id := range []string{"app/left", "app/right"} {
 			fails(t, 5, `"app/~set"`, "rollback", "-c", p.config, id, uitoa(versions(t, p, id)[0]), "--yes", "--force")
 		}
 		o.save(t, 50) // a refusal disturbs nobody
-		list = versions(t, p, "app/~set")
+		list := versions(t, p, "app/~set")
 		fails(t, 5, "--yes", "rollback", "-c", p.config, "app/~set", uitoa(list[2]))
 		ok(t, "rollback", "-c", p.config, "app/~set", uitoa(list[2]), "--yes")
 		require.JSONEq(t, `{"N":30}`, ok(t, "show", "-c", p.config, "app/left", "--raw"))

@@ -34,44 +34,49 @@ what it would have restored from the source.`,
 			if from == "" || to == "" {
 				return usage("durable copy needs --from and --to, two configurations")
 			}
-			source := connection{config: from, system: a.conn.system, replica: a.conn.replica}
-			ctx, src, err := source.reading(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer src.Close()
-			ids, incomplete, err := chooseToMove(ctx, src, args)
-			if err != nil {
-				return err
-			}
-			target := connection{config: to}
-			dst, err := a.openTarget(cmd.Context(), &target, o.DryRun)
-			if err != nil {
-				return err
-			}
-			defer dst.Close()
-			a.warnOwned(ctx, src, ids)
-			o.Places = transfer.NewPlaces(func(ctx context.Context, id string) (transfer.Standing, error) {
-				return transfer.StandingIn(store.Observe(ctx), src.Store, id)
-			})
-			m := a.newMove(dst, o, "copy", len(ids))
-			err = survey.Each(cmd.Context(), ids, func(ctx context.Context, i int) (int64, error) {
-				it, err := transfer.FromStore(store.Observe(ctx), src.Store, ids[i])
-				if err != nil {
-					return 0, err
-				}
-				return 0, m.deliver(ctx, it)
-			})
-			if err = m.finish(err); err == nil && incomplete != nil {
-				return fail(exitUnsound, "the source may have more components: %v", incomplete)
-			}
-			return err
+			return a.copyBetween(cmd.Context(), from, to, args, o)
 		},
 	}
 	transferFlags(cmd, &o)
 	cmd.Flags().StringVar(&from, "from", "", "YAML `file` of the source")
 	cmd.Flags().StringVar(&to, "to", "", "YAML `file` of the target")
 	return cmd
+}
+
+// copyBetween copies the named components, or all.
+func (a *app) copyBetween(base context.Context, from, to string, args []string, o transfer.Options) error {
+	source := connection{config: from, system: a.conn.system, replica: a.conn.replica}
+	ctx, src, err := source.reading(base)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	ids, incomplete, err := chooseToMove(ctx, src, args)
+	if err != nil {
+		return err
+	}
+	target := connection{config: to}
+	dst, err := a.openTarget(base, &target, o.DryRun)
+	if err != nil {
+		return err
+	}
+	defer dst.Close()
+	a.warnOwned(ctx, src, ids)
+	o.Places = transfer.NewPlaces(func(ctx context.Context, id string) (transfer.Standing, error) {
+		return transfer.StandingIn(store.Observe(ctx), src.Store, id)
+	})
+	m := a.newMove(dst, o, "copy", len(ids))
+	err = survey.Each(base, ids, func(ctx context.Context, i int) (int64, error) {
+		it, err := transfer.FromStore(store.Observe(ctx), src.Store, ids[i])
+		if err != nil {
+			return 0, err
+		}
+		return 0, m.deliver(ctx, it)
+	})
+	if err = m.finish(err); err == nil && incomplete != nil {
+		return fail(exitUnsound, "the source may have more components: %v", incomplete)
+	}
+	return err
 }
 
 // warnOwned names the living owners of what is copied.

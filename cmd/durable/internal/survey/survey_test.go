@@ -13,6 +13,7 @@ import (
 
 	"github.com/durablestate/durable"
 	"github.com/durablestate/durable/cmd/durable/internal/survey"
+	"github.com/durablestate/durable/internal/store"
 )
 
 var ctx = context.Background()
@@ -88,6 +89,27 @@ func TestEachStopsAtTheFirstError(t *testing.T) {
 		return 0, nil
 	})
 	require.EqualError(t, err, "number 3")
+}
+
+func TestDeletedComponentsAreListedWhereTheyAreAskedFor(t *testing.T) {
+	files, err := durable.NewFileAdapter(t.TempDir(), nil)
+	require.NoError(t, err)
+	defer files.Close()
+	for _, a := range []durable.StateAdapter{durable.NewMemoryAdapter(nil), files} {
+		s, err := survey.New(a, "")
+		require.NoError(t, err)
+		for _, id := range []string{"deleted", "kept"} {
+			require.NoError(t, a.SaveState(ctx, id, &durable.Snapshot{Data: []byte("x")}))
+		}
+		require.NoError(t, a.DeleteState(ctx, "deleted"))
+		require.NoError(t, s.ClaimState(ctx, "claimed", 5))
+		ids, err := s.IDs(ctx)
+		require.NoError(t, err)
+		require.Equal(t, []string{"kept"}, ids)
+		ids, err = s.IDs(store.WithDeleted(ctx))
+		require.NoError(t, err)
+		require.Equal(t, []string{"deleted", "kept"}, ids)
+	}
 }
 
 func TestSetsThatAreCutOffOrHoldAComponentTwiceAreNotRead(t *testing.T) {

@@ -36,8 +36,9 @@ func shown(t *testing.T, p *place, id string) int {
 // the store find, and with what they find in a copy made by the tool.
 func (p *place) requireShownIsRestored(t *testing.T, story []string) {
 	left, right := shown(t, p, "app/left"), shown(t, p, "app/right")
-	moved := filePlace(t)
-	ok(t, "copy", "--from", p.config, "--to", moved.config)
+	between, moved := redisPlace(t), filePlace(t)
+	ok(t, "copy", "--from", p.config, "--to", between.config)
+	ok(t, "copy", "--from", between.config, "--to", moved.config)
 	for _, cut := range []bool{true, false} {
 		for what, again := range map[string]*place{"restart": p.copied(t), "copy": moved.copied(t)} {
 			l, r := again.run(t, cut).values()
@@ -50,7 +51,11 @@ func (p *place) requireShownIsRestored(t *testing.T, story []string) {
 // rollbacks and deletions. Whatever the tool does or refuses, it shows what a
 // restart restores, and a rollback that it makes is what a restart restores.
 func TestWhatIsShownIsWhatARestartRestores(t *testing.T) {
-	for seed := range uint64(25) {
+	stories := uint64(6)
+	if os.Getenv("DURABLE_LARGE") == "1" {
+		stories = 50
+	}
+	for seed := range stories {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			rnd := rand.New(rand.NewPCG(seed, 7))

@@ -44,7 +44,7 @@ type ComponentOptions struct {
 
 	// Removed says that the program has no such component any more: with
 	// Consistent its state, which is otherwise kept in the set for good, is
-	// left out of the next one.
+	// left out of the next one. Registered again later, it starts fresh.
 	Removed bool
 }
 

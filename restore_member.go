@@ -147,12 +147,17 @@ func fenceOf(snap *Snapshot, err error) (epoch, version uint64) {
 }
 
 func outcomeOf(err error) Outcome {
-	for answer, o := range map[error]Outcome{
-		ErrNotFound: FirstBoot, ErrExpired: Expired, ErrLost: Lost, ErrCorrupt: Corrupt, ErrTooNew: TooNew,
-	} {
-		if errors.Is(err, answer) {
-			return o
-		}
+	switch {
+	case errors.Is(err, ErrTooNew): // first, as it is never the fault of the bytes
+		return TooNew
+	case errors.Is(err, ErrCorrupt):
+		return Corrupt
+	case errors.Is(err, ErrLost):
+		return Lost
+	case errors.Is(err, ErrExpired):
+		return Expired
+	case errors.Is(err, ErrNotFound):
+		return FirstBoot
 	}
 	return Unreachable
 }

@@ -164,14 +164,6 @@ func (s *set) unsaved() []ComponentStatus {
 	return all
 }
 
-// unregistered names the components that the set keeps for others.
-func (s *set) unregistered() (ids []string) {
-	for _, e := range s.carried {
-		ids = append(ids, e.id)
-	}
-	return ids
-}
-
 // explainSize adds to ErrTooLarge who makes the set large.
 func (s *set) explainSize(err error) error {
 	largest, size := "", -1

@@ -15,10 +15,11 @@ const codecSet = "set"
 
 // sealed is one component's envelope in a set.
 type sealed struct {
-	id   string
-	raw  []byte
-	snap *Snapshot // Data aliases raw
-	err  error     // why snap is nil
+	id      string
+	raw     []byte
+	snap    *Snapshot    // Data aliases raw
+	deleted *store.Fence // of a component that was removed: up to where
+	err     error        // why there is neither
 }
 
 // seal returns the envelope of a component's state.
@@ -50,6 +51,8 @@ func openSet(data []byte) ([]sealed, error) {
 		switch {
 		case err != nil:
 			e.err = err
+		case r.Kind == envelope.Deletion:
+			e.deleted = &store.Fence{Epoch: r.Epoch, Version: r.Version}
 		case r.Kind != envelope.Snapshot:
 			e.err = fmt.Errorf("%w: it holds no state", ErrCorrupt)
 		default:

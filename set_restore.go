@@ -1,7 +1,6 @@
 package durable
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -132,6 +131,8 @@ func (l *storedSet) part(id string) found {
 		return found{err: &Error{Op: "load", ComponentID: id, Err: ErrNotFound}, place: l.m}
 	case i < 0:
 		f.err, f.unread = fmt.Errorf("%w: the set cannot be read beyond its first %d components: %w", ErrCorrupt, len(l.entries), l.damaged), l.snap
+	case l.entries[i].deleted != nil:
+		f.err, f.epoch, f.version = ErrNotFound, l.entries[i].deleted.Epoch, l.entries[i].deleted.Version
 	case l.entries[i].err != nil:
 		f.err = l.entries[i].err
 		f.unread = &Snapshot{Epoch: l.snap.Epoch, Version: l.snap.Version, Codec: codecSet, Data: l.entries[i].raw}
@@ -173,6 +174,7 @@ func (s *set) restore(ctx context.Context, stored *storedSet, epoch uint64) ([]R
 			errs = append(errs, s.m.fail("restore", fmt.Errorf("the damaged set could not be set aside: %w", err)))
 		}
 	}
+	errs = append(errs, s.carry(ctx, stored, epoch))
 	if err := errors.Join(errs...); err != nil {
 		s.m.shut(err)
 		return results, err
@@ -183,7 +185,6 @@ func (s *set) restore(ctx context.Context, stored *storedSet, epoch uint64) ([]R
 
 // open lets the set be saved.
 func (s *set) open(epoch uint64, stored *storedSet, results []RestoreResult) {
-	s.carry(stored)
 	s.m.applied = 0
 	kept, any := true, stored.snap != nil
 	s.mu.Lock()
@@ -202,20 +203,4 @@ func (s *set) open(epoch uint64, stored *storedSet, results []RestoreResult) {
 	s.m.mu.Lock()
 	s.m.stored.anywhere, s.m.stored.changes = kept && any, s.m.applied
 	s.m.mu.Unlock()
-}
-
-// carry takes the envelopes of components over that are not registered.
-func (s *set) carry(stored *storedSet) {
-	s.carried = nil
-	for _, e := range stored.entries {
-		registered := slices.ContainsFunc(s.parts, func(p *part) bool { return p.m.id == e.id })
-		if !registered && !s.c.opts.Components[e.id].Removed {
-			e.raw, e.snap = bytes.Clone(e.raw), nil
-			s.carried = append(s.carried, e)
-		}
-	}
-	slices.SortFunc(s.carried, byID)
-	if len(s.carried) > 0 {
-		s.c.log.Warn("durable: the set has components that are not registered; their state is kept as it is", "components", s.unregistered())
-	}
 }

@@ -290,3 +290,41 @@ func TestStartRefusesASetWhoseRestoreFailedAfterItsComponents(t *testing.T) {
 		_ = d.Close()
 	})
 }
+
+func TestAComponentThatWasRemovedFromTheSetDoesNotComeBackWithAnOlderStateOfItsOwn(t *testing.T) {
+	onEveryAdapter(t, func(t *testing.T, open func() durable.StateAdapter) {
+		for _, back := range []*durable.Options{quiet(), consistent(quiet())} { // it comes back in either mode
+			d := startDuo(t, open(), consistent(quiet()))
+			d.work() // as one
+			require.NoError(t, d.Close())
+			d = startDuo(t, open(), quiet())
+			for range 9 {
+				d.work() // by themselves, with many more versions
+				require.NoError(t, d.Checkpoint(t.Context()))
+			}
+			require.NoError(t, d.Close())
+
+			o := consistent(quiet())
+			o.Components = map[string]durable.ComponentOptions{"right": {Removed: true}}
+			for n := range 2 { // the second start carries what the first one wrote
+				cp, left := durable.New(open(), o), &summed{}
+				require.NoError(t, cp.Register("left", left))
+				_, err := cp.Restore(t.Context())
+				require.NoError(t, err)
+				require.NoError(t, left.Commit(t.Context(), func(s *sum) { s.N = 7 + n }))
+				require.NoError(t, cp.Close())
+			}
+
+			d = startDuo(t, open(), back)
+			require.Equal(t, [2]int{8, 0}, [2]int{d.left.n(), d.right.n()})
+			r, _ := d.report.Component("right")
+			require.Equal(t, durable.FirstBoot, r.Outcome)
+			require.Empty(t, d.report.Unregistered)
+			d.work()
+			require.NoError(t, d.Close())
+			d = startDuo(t, open(), consistent(quiet()))
+			require.Equal(t, [2]int{9, 1}, [2]int{d.left.n(), d.right.n()}, "what it does after that is kept")
+			require.NoError(t, d.Close())
+		}
+	})
+}

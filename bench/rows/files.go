@@ -101,6 +101,12 @@ func (b *Bench) filesOf(size int) (*measure.Table, error) {
 	}
 	errs = append(errs, add(oursFor(1), openOurs, 1, one, true))
 	for _, n := range []int{b.n(manyFew, manyFew), manyLots} {
+		dir, err := b.newDir()
+		if err != nil {
+			return nil, err
+		}
+		batches := b.n(25_600/n, 1)
+		cases = append(cases, measure.Case{Name: diskLimit(n), Ops: n * batches, Run: putTogether(dir, n, batches, size)})
 		per := b.n(12800/n, 1)
 		if n == manyLots {
 			per = b.n(30, 1)
@@ -145,6 +151,23 @@ func putAll(s peer.Store, n, puts, size int) func() error {
 		}
 		wg.Wait()
 		return errors.Join(errs...)
+	}
+}
+
+// diskLimit names what the disk allows n callers at most: their bytes as they are,
+// in one file, by the protocol of one.
+func diskLimit(n int) string { return fmt.Sprintf("limit: the bytes of %d in one file by hand", n) }
+
+func putTogether(dir string, n, batches, size int) func() error {
+	v := value(n*size, 0)
+	return func() error {
+		for range batches {
+			bump(v)
+			if err := writeDurably(dir, "all", v); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 }
 

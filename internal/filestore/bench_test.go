@@ -110,7 +110,7 @@ func bySaves(b *testing.B, size, callers int) benchResult {
 			wg.Go(func() {
 				for v := from; v < from+n; v++ {
 					copy(data, strconv.Itoa(v))
-					err := s.Save(b.Context(), id, &store.Snapshot{Epoch: 1, Version: uint64(v), WriteID: "w" + strconv.Itoa(v), SavedAt: time.Now(), Codec: "json", Data: data})
+					err := s.Save(ctx, id, &store.Snapshot{Epoch: 1, Version: uint64(v), WriteID: "w" + strconv.Itoa(v), SavedAt: time.Now(), Codec: "json", Data: data})
 					if err != nil {
 						b.Error(err)
 					}

@@ -43,7 +43,7 @@ func (l *litter) note(c *commit) {
 func (s *Store) cleanIfDue() {
 	s.mu.Lock()
 	l, running := &s.litter, s.cleaning
-	due := l.urgent || l.files >= s.opts.CleanEvery || l.bytes >= cleanBytes
+	due := s.due()
 	behind := l.files >= maxGarbage
 	if due && running == nil && !s.serial() && !s.closed {
 		s.cleaning = make(chan struct{})
@@ -56,6 +56,18 @@ func (s *Store) cleanIfDue() {
 	if behind {
 		s.awaitCleaner(running)
 	}
+}
+
+// due reports that there is enough to clean up. mu is held.
+func (s *Store) due() bool {
+	l := &s.litter
+	return l.urgent || l.files >= s.opts.CleanEvery || l.bytes >= cleanBytes
+}
+
+func (s *Store) cleaningIsDue() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.due()
 }
 
 // awaitCleaner waits for the cleaner, if one is running, and publishes what it

@@ -24,17 +24,45 @@ const (
 func (s *Store) run(idle chan struct{}) {
 	defer close(idle)
 	for s.someoneWaits() {
-		if err := s.writable(); err != nil {
-			continue
-		}
-		s.commitMove()
-		if b := s.take(); len(b.reqs) > 0 {
-			answered := len(b.reqs)
-			s.commit(b)
-			s.cleanIfDue()
-			s.gather(answered)
-		}
+		s.settle(s.round())
 	}
+}
+
+// lead is the committer for as long as it takes to answer a caller who waits
+// without end, in the caller's goroutine: to hand a save over and to be woken
+// again costs some per cent of it. Whatever comes after that is left to another
+// one.
+func (s *Store) lead(idle chan struct{}) {
+	answered := s.round()
+	if answered == 1 && !s.cleaningIsDue() && !s.someoneWaits() {
+		close(idle)
+		return
+	}
+	go func() {
+		s.settle(answered)
+		s.run(idle)
+	}()
+}
+
+// settle does what comes after a commit.
+func (s *Store) settle(answered int) {
+	s.cleanIfDue()
+	s.gather(answered)
+}
+
+// round commits what waits, as much as fits into one commit, and returns how many
+// callers it answered.
+func (s *Store) round() (answered int) {
+	if err := s.writable(); err != nil {
+		return 0
+	}
+	s.commitMove()
+	b := s.take()
+	answered = len(b.reqs)
+	if answered > 0 {
+		s.commit(b)
+	}
+	return answered
 }
 
 // gather gives the callers whom the last commit answered a moment to come back
@@ -176,7 +204,7 @@ func (s *Store) tryCommit(b *batch, e *encoder) error {
 		if err == nil {
 			err = e.encode(b, seq)
 		}
-		if err != nil || len(e.entries) == 0 || !e.borrows() {
+		if err != nil || len(e.entries) == 0 || !e.streams {
 			b.release()
 		}
 		if err == nil && len(e.entries) > 0 {

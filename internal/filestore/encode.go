@@ -3,6 +3,7 @@ package filestore
 import (
 	"crypto/rand"
 	"errors"
+	"iter"
 	"time"
 
 	"github.com/durablestate/durable/internal/envelope"
@@ -11,19 +12,21 @@ import (
 )
 
 const (
-	borrowFrom = 32 << 10 // bytes of a state that is written from where it is
-	pieceBytes = 4 << 20  // written at a time
+	streamFrom = 512 << 10 // bytes of a file from which on it is put together while it is written
+	streamStep = 256 << 10 // bytes of it that are put together at a time
+	copyBelow  = 32 << 10  // bytes of a state up to which it is copied for that
+	pieceBytes = 4 << 20   // written at a time
 )
 
 // errLeft ends the writing of a state whose caller is gone.
 var errLeft = errors.New("filestore: the caller has left")
 
-// An encoder puts the file of a commit together. Small states are copied into
-// its buffer, which is used again. Large ones are borrowed: they are written from
-// the caller's memory.
+// An encoder puts the file of a commit together. A small file is put together
+// first, in a buffer that is used again, so that its callers' memory is soon no
+// longer needed. A large one is streamed from there.
 type encoder struct {
-	buf     []byte // all of the file but for what is borrowed
-	loans   []loan // in order
+	buf     []byte // the file, or what comes next of one that is streamed
+	streams bool   // the callers' memory is needed for writing
 	entries []entry
 	size    int64 // of the file
 
@@ -31,22 +34,12 @@ type encoder struct {
 	table []byte // scratch
 }
 
-// A loan is a state that stands in the file before buf[at:].
-type loan struct {
-	at   int
-	data []byte
-}
-
 type span struct{ from, to int }
-
-// borrows reports whether the callers' memory is needed for writing.
-func (e *encoder) borrows() bool { return len(e.loans) > 0 }
 
 // trim gives up buffers larger than most.
 func (e *encoder) trim(most int) {
 	clear(e.entries)
-	clear(e.loans)
-	e.entries, e.loans = e.entries[:0], e.loans[:0]
+	e.entries = e.entries[:0]
 	if cap(e.buf) > most {
 		e.buf = nil
 	}
@@ -62,7 +55,8 @@ func (e *encoder) encode(b *batch, seq uint64) error {
 	if b.released {
 		e.buf = make([]byte, 0, len(old))
 	}
-	e.buf, e.loans, e.entries, e.size = e.buf[:0], e.loans[:0], e.entries[:0], 0
+	e.entries = e.entries[:0]
+	size := int64(0)
 	for _, r := range b.reqs {
 		if !r.write {
 			r.encoded = span{}
@@ -72,24 +66,41 @@ func (e *encoder) encode(b *batch, seq uint64) error {
 			return err
 		}
 		e.entries = append(e.entries, r.entry)
+		size += r.entry.size
 	}
 	if err := e.open(seq, len(e.entries) > 1); err != nil {
 		return err
 	}
+	e.streams = size >= streamFrom && !b.released
 	i := 0
-	for _, r := range b.reqs {
-		if !r.write {
-			continue
-		}
-		if i++; b.released && r.kind == envelope.Snapshot {
-			r.encoded = e.add(old[r.encoded.from:r.encoded.to], nil, &e.entries[i-1])
-		} else {
-			r.encoded = e.add(r.head, r.snap.Data, &e.entries[i-1])
+	for r := range b.written() {
+		n := &e.entries[i]
+		switch i++; {
+		case e.streams:
+			e.place(n)
+			r.encoded = span{}
+		case b.released && r.kind == envelope.Snapshot:
+			r.encoded = e.add(old[r.encoded.from:r.encoded.to], nil, n)
+		default:
+			r.encoded = e.add(r.head, r.snap.Data, n)
 		}
 	}
-	e.buf = append(e.buf, e.table...)
 	e.size += int64(len(e.table))
+	if !e.streams {
+		e.buf = append(e.buf, e.table...)
+	}
 	return nil
+}
+
+// written yields the requests of b that are to be written.
+func (b *batch) written() iter.Seq[*request] {
+	return func(yield func(*request) bool) {
+		for _, r := range b.reqs {
+			if r.write && !yield(r) {
+				return
+			}
+		}
+	}
 }
 
 // open begins the file, with a table if it is to be a bundle.
@@ -105,18 +116,17 @@ func (e *encoder) open(seq uint64, bundle bool) (err error) {
 	return nil
 }
 
-// add adds the record of the entry n. It returns where the record lies in the
-// buffer if it can be encoded again from there.
-func (e *encoder) add(head, data []byte, n *entry) span {
+// place gives the record of the entry n its place in the file.
+func (e *encoder) place(n *entry) {
 	n.off = e.size
-	e.size += int64(len(head) + len(data))
+	e.size += n.size
+}
+
+// add adds the record of the entry n and returns where it lies in the buffer.
+func (e *encoder) add(head, data []byte, n *entry) span {
+	e.place(n)
 	from := len(e.buf)
-	e.buf = append(e.buf, head...)
-	if len(data) >= borrowFrom {
-		e.loans = append(e.loans, loan{len(e.buf), data})
-		return span{}
-	}
-	e.buf = append(e.buf, data...)
+	e.buf = append(append(e.buf, head...), data...)
 	return span{from, len(e.buf)}
 }
 
@@ -139,28 +149,43 @@ func (r *request) complete() (err error) {
 	return err
 }
 
-// writeTo writes the file. One that is large and holds a single state is given
-// up when nobody waits for it any more.
+// writeTo writes the file.
 func (e *encoder) writeTo(f vfs.File, b *batch) error {
-	at := 0
-	for _, l := range e.loans {
-		if err := writeAll(f, e.buf[at:l.at]); err != nil {
-			return err
-		}
-		at = l.at
-		for data := l.data; len(data) > 0; {
-			if len(b.reqs) == 1 && b.reqs[0].left.Load() {
-				return errLeft
-			}
-			n := min(len(data), pieceBytes)
-			if err := writeAll(f, data[:n]); err != nil {
+	if e.streams {
+		for r := range b.written() {
+			if err := e.stream(f, r.head, b); err != nil {
 				return err
 			}
-			data = data[n:]
+			if err := e.stream(f, r.snap.Data, b); err != nil {
+				return err
+			}
 		}
+		e.buf = append(e.buf, e.table...)
 	}
-	err := writeAll(f, e.buf[at:])
+	err := writeAll(f, e.buf)
 	b.release()
+	return err
+}
+
+// stream writes data, now or with what comes next. A file that holds a single
+// state is given up when nobody waits for it any more.
+func (e *encoder) stream(f vfs.File, data []byte, b *batch) error {
+	if len(data) < copyBelow {
+		if e.buf = append(e.buf, data...); len(e.buf) < streamStep {
+			return nil
+		}
+		data = nil
+	}
+	err := writeAll(f, e.buf)
+	e.buf = e.buf[:0]
+	for err == nil && len(data) > 0 {
+		if len(b.reqs) == 1 && b.reqs[0].left.Load() {
+			return errLeft
+		}
+		n := min(len(data), pieceBytes)
+		err = writeAll(f, data[:n])
+		data = data[n:]
+	}
 	return err
 }
 

@@ -165,7 +165,7 @@ func (x *index) applySnapshot(c *component, p place, origin uint64, e *entry) {
 }
 
 // applyMoved adds a generation that was moved, in the place of the original if
-// that is still there.
+// that is still there, unless the copy is known to be damaged.
 func (x *index) applyMoved(c *component, p place, origin uint64, e *entry) {
 	if c.deleted && origin < c.latest || c.more != nil && origin < c.more.died {
 		return // it was deleted
@@ -179,7 +179,7 @@ func (x *index) applyMoved(c *component, p place, origin uint64, e *entry) {
 		i = len(c.gens)
 	}
 	if i < len(c.gens) && c.gens[i].version == e.version {
-		if c.gens[i].epoch != e.epoch {
+		if c.gens[i].epoch != e.epoch || e.err != nil && c.gens[i].verdict() != bad {
 			return
 		}
 		defer x.drop(c, i+1, i+2)

@@ -226,8 +226,12 @@ func (s *Store) submit(ctx context.Context, r *request) (left bool, err error) {
 		s.mu.Unlock()
 		return false, errAgain
 	}
-	s.enqueue(r)
+	lead := s.enqueue(r, ctx.Done() == nil)
+	idle := s.idle
 	s.mu.Unlock()
+	if lead {
+		s.lead(idle)
+	}
 	if ctx.Done() == nil {
 		return false, <-r.done
 	}
@@ -239,15 +243,20 @@ func (s *Store) submit(ctx context.Context, r *request) (left bool, err error) {
 	}
 }
 
-// enqueue adds r to what waits. mu is held.
-func (s *Store) enqueue(r *request) {
+// enqueue adds r to what waits and sees to it that there is a committer. If there
+// is none and the caller is able to lead, it is him. mu is held.
+func (s *Store) enqueue(r *request, able bool) (lead bool) {
 	s.queue = append(s.queue, r)
 	s.waiting++
+	if lead = able && !s.running; lead {
+		s.running, s.idle = true, make(chan struct{})
+	}
 	s.startCommitter()
 	if s.waiting == s.awaited {
 		s.awaited = 0
 		close(s.arrived)
 	}
+	return lead
 }
 
 // startCommitter starts the committer if there is none. mu is held.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -59,7 +60,7 @@ func (t *table) take(e event) (show string) {
 		}
 	case "fail":
 		t.problem("%s failed", id)
-		return t.output[id]
+		return t.unfinished(id)
 	case "skip":
 		if e.Test != "" {
 			t.problem("%s was skipped", id)
@@ -67,6 +68,19 @@ func (t *table) take(e event) (show string) {
 		}
 	}
 	return show
+}
+
+// unfinished returns what the test or the package id printed, and with a package
+// also what its tests did that had no end because the process died.
+func (t *table) unfinished(id string) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(t.output)) {
+		if name == id || strings.HasPrefix(name, id+" ") {
+			b.WriteString(t.output[name])
+			delete(t.output, name)
+		}
+	}
+	return b.String()
 }
 
 func (t *table) problem(format string, args ...any) {

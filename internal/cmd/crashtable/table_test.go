@@ -53,3 +53,12 @@ func TestTable_a_package_without_such_tests_is_no_problem(t *testing.T) {
 	tab.take(event{Action: "skip", Package: "p"})
 	require.True(t, tab.print(&strings.Builder{}))
 }
+
+func TestTable_shows_what_a_test_printed_that_died_with_its_process(t *testing.T) {
+	tab := &table{}
+	tab.take(output("seed 42\n"))
+	tab.take(event{Action: "output", Package: "p", Output: "signal: killed\n"})
+	tab.take(event{Action: "output", Package: "another", Test: "T", Output: "not this\n"})
+
+	require.Equal(t, "signal: killed\nseed 42\n", tab.take(event{Action: "fail", Package: "p"}))
+}

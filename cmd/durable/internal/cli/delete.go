@@ -70,9 +70,10 @@ func effect(ctx context.Context, o *opened, id string) string {
 	own, fresh := 0, 0
 	for i := range set.Members {
 		c, _ := o.Newest(ctx, set.Full(&set.Members[i]))
-		if set.Restored(c).In == "" {
+		switch r := set.Restored(c); {
+		case r.In == "":
 			own++
-		} else {
+		case r.Verdict != survey.Removed:
 			fresh++
 		}
 	}

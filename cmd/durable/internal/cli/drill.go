@@ -78,7 +78,9 @@ func (a *app) rehearse(ctx context.Context, o *opened, ids []string) (*drilled, 
 		var components []string
 		for _, id := range groups[dir] {
 			if !survey.IsSet(id) {
-				components = append(components, id)
+				if !sets.Of(ctx, id).Removed(id) || sets.Restored(ctx, id).Verdict != survey.Removed {
+					components = append(components, id)
+				}
 			} else if set := sets.Of(ctx, id); set.Newest.Err() != nil || set.Damaged != nil {
 				d.lost(set)
 			}

@@ -147,6 +147,8 @@ func superseded(r listed) []finding {
 	switch {
 	case r.Verdict == survey.Missing && r.In != "":
 		return []finding{{"superseded", "warning", r.ID, r.Detail, "durable rollback brings it back, durable delete removes it"}}
+	case r.Verdict == survey.Removed:
+		return []finding{{"superseded", "info", r.ID, r.Detail, "durable delete removes what is left of it"}}
 	case r.Own > 0:
 		return []finding{{"superseded", "info", r.ID, fmt.Sprintf("its own version %d is older than version %d in %s", r.Own, r.Version, r.In), "durable delete removes it when nobody needs it"}}
 	case len(r.Older) > 0:

@@ -32,7 +32,9 @@ func (a *app) ls() *cobra.Command {
 		Long: `Ls lists the components of the store or of one system. It reads the newest
 generation of each and changes nothing. A line's verdict is ok, unverified (a
 plain value), fell-back (the newest generation does not verify, an older one
-does), expired, lost, corrupt, too-new or unreadable.
+does), expired, lost, corrupt, too-new or unreadable; missing or removed of what
+is still stored and a restart does not take, because its set was deleted or says
+that the program has no such component any more.
 
 The components of a consistent set are listed as a restart finds them: in the set,
 or by themselves where that state is newer.`,
@@ -108,7 +110,7 @@ func members(ctx context.Context, sets *survey.Sets, ids []string) []string {
 		set := sets.Of(ctx, id)
 		for i := range set.Members {
 			full := set.Full(&set.Members[i])
-			if _, found := slices.BinarySearch(ids, full); !found {
+			if _, found := slices.BinarySearch(ids, full); !found && !set.Members[i].Deleted {
 				more = append(more, full)
 			}
 		}

@@ -100,7 +100,7 @@ func (r *rehearsal) open(snap *durable.Snapshot) ([]byte, error) {
 	for i := range members {
 		m := &members[i]
 		raw := m.Raw
-		if p := r.parts[m.ID]; p != nil && m.Err == nil {
+		if p := r.parts[m.ID]; p != nil && m.Err == nil && !m.Deleted {
 			p.inSet = content(m.Codec, m.Data)
 			r.bar.Step(int64(len(m.Data)))
 			m.Schema = 0
@@ -181,7 +181,7 @@ func (d *drilled) take(r *rehearsal, id string, res durable.RestoreResult) {
 	case len(res.Skipped) > 0:
 		problem.Detail = fmt.Sprintf("versions %v do not verify", res.Skipped)
 	case res.Outcome == durable.FirstBoot:
-		problem.Detail = "its set was deleted after this state was saved: it starts fresh"
+		problem.Detail = "its set, or it in the set, was deleted after this state was saved: it starts fresh"
 	}
 	d.Problems = append(d.Problems, problem)
 }

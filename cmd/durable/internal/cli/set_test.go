@@ -266,6 +266,35 @@ func TestADeletionSaysWhatARestartThenTakes(t *testing.T) {
 	})
 }
 
+func TestARemovedComponentIsNotMissed(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *place) {
+		p.both(t)
+		var right durable.StatefulComponent[tally]
+		cp := durable.New(p.open(t), &durable.Options{System: "app", Holder: "pod-0", Interval: time.Hour, Consistent: true, Logger: slog.New(slog.DiscardHandler),
+			Components: map[string]durable.ComponentOptions{"left": {Removed: true}}})
+		require.NoError(t, cp.Register("right", &right))
+		_, err := cp.Restore(ctx)
+		require.NoError(t, err)
+		require.NoError(t, cp.Close())
+
+		require.Equal(t, "removed", row(t, p, "app/left")["verdict"])
+		require.NotContains(t, run(t, "ls", "-c", p.config).err, "not sound")
+		ok(t, "verify", "-c", p.config)
+		require.Contains(t, ok(t, "drill", "-c", p.config), "1 of 1 component restored")
+		fails(t, 4, "no such component any more", "show", "-c", p.config, "app/left")
+		_, found := findings(t, "-c", p.config)
+		require.Equal(t, "info", found["superseded"]["severity"])
+		copied := filePlace(t)
+		ok(t, "copy", "--from", p.config, "--to", copied.config)
+		copied.requireRestored(t, 0, 30)
+
+		// The set is rolled back over the removal, and over its leftover.
+		ok(t, "rollback", "-c", p.config, "app/~set", uitoa(versions(t, p, "app/~set")[1]), "--yes")
+		require.JSONEq(t, `{"N":30}`, ok(t, "show", "-c", p.config, "app/left", "--raw"))
+		p.requireRestored(t, 30, 30)
+	})
+}
+
 func TestDamageOfASetIsToldOfEachComponent(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *place) {
 		a := p.open(t)

@@ -100,6 +100,10 @@ func stateText(id string, snap *durable.Snapshot) string {
 					fmt.Fprintf(&b, "# %s: cannot be read: %s\n", ui.Plain(m.ID), ui.Plain(m.Err.Error()))
 					continue
 				}
+				if m.Deleted {
+					fmt.Fprintf(&b, "# %s: removed\n", ui.Plain(m.ID))
+					continue
+				}
 				fmt.Fprintf(&b, "# %s: version %d, %s\n%s\n", ui.Plain(m.ID), m.Version, ui.Size(int64(len(m.Data))), stateText("", &m.Snapshot))
 			}
 			return strings.TrimRight(b.String(), "\n")
@@ -125,7 +129,7 @@ func stateJSON(id string, snap *durable.Snapshot) any {
 			m := map[string]any{}
 			for i := range members {
 				m[members[i].ID] = stateJSON("", &members[i].Snapshot)
-				if members[i].Err != nil {
+				if members[i].Err != nil || members[i].Deleted {
 					m[members[i].ID] = nil
 				}
 			}

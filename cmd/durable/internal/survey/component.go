@@ -12,7 +12,7 @@ import (
 // A Verdict says in a word how sound a component or a generation is.
 type Verdict string
 
-// The verdicts. All but OK and Unverified are something to look at.
+// The verdicts. All but OK, Unverified and Removed are something to look at.
 const (
 	OK         Verdict = "ok"         // every byte that was looked at verifies
 	Unverified Verdict = "unverified" // a plain value without checksums
@@ -23,11 +23,13 @@ const (
 	Corrupt    Verdict = "corrupt"    // nothing verifies
 	TooNew     Verdict = "too-new"    // a newer program wrote it
 	Missing    Verdict = "missing"    // never saved, or deleted
+	Removed    Verdict = "removed"    // the program has no such component any more
 	Unreadable Verdict = "unreadable" // it could not be read
 )
 
-// Sound reports whether a restore would give the newest state back.
-func (v Verdict) Sound() bool { return v == OK || v == Unverified }
+// Sound reports whether a restore would give the newest state back, if there is to
+// be one.
+func (v Verdict) Sound() bool { return v == OK || v == Unverified || v == Removed }
 
 // VerdictOf names the error of a load.
 func VerdictOf(err error) Verdict {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/durablestate/durable"
 	"github.com/durablestate/durable/internal/envelope"
+	"github.com/durablestate/durable/internal/store"
 )
 
 // A Member is one component of a consistent set.
@@ -17,6 +18,10 @@ type Member struct {
 	Raw []byte // its envelope
 	Err error  // why Snapshot is empty
 	durable.Snapshot
+
+	// Deleted says that the program has no such component any more. Epoch and
+	// Version tell up to where its states are not to come back.
+	Deleted bool
 }
 
 // Members reads the state of a consistent set: the envelopes of its components,
@@ -37,14 +42,31 @@ func Members(data []byte) ([]Member, error) {
 		if slices.ContainsFunc(list, func(o Member) bool { return o.ID == m.ID }) {
 			return list, fmt.Errorf("%w: %q is in it twice", durable.ErrCorrupt, m.ID)
 		}
-		if snap, err := durable.DecodeSnapshot(h.ID, m.Raw); err != nil {
-			m.Err = err
-		} else {
-			m.Snapshot = *snap
-		}
+		m.open(h)
 		list = append(list, m)
 	}
 	return list, nil
+}
+
+func (m *Member) open(h *envelope.Header) {
+	r, err := h.Verify(m.Raw)
+	switch {
+	case err != nil:
+		m.Err = err
+	case r.Kind == envelope.Snapshot, r.Kind == envelope.Deletion:
+		m.Snapshot, m.Deleted = durable.Snapshot(r.Snapshot), r.Kind == envelope.Deletion
+	default:
+		m.Err = fmt.Errorf("%w: it holds no state", durable.ErrCorrupt)
+	}
+}
+
+// seal returns the envelope of a member.
+func (m *Member) seal() ([]byte, error) {
+	kind := envelope.Snapshot
+	if m.Deleted {
+		kind = envelope.Deletion
+	}
+	return envelope.Append(nil, &envelope.Record{ID: m.ID, Kind: kind, Snapshot: store.Snapshot(m.Snapshot)})
 }
 
 // Reseal returns the state of a set with every member under another epoch and
@@ -61,7 +83,7 @@ func Reseal(data []byte, epoch, version uint64) ([]byte, error) {
 		raw := m.Raw
 		if m.Err == nil {
 			m.Epoch, m.Version = epoch, version
-			if raw, err = durable.EncodeSnapshot(m.ID, &m.Snapshot); err != nil {
+			if raw, err = m.seal(); err != nil {
 				return nil, err
 			}
 		}
@@ -125,7 +147,17 @@ func (s *Set) Existed() bool { return s.whole().existed() }
 func (s *Set) Stored() bool { return s.err == nil }
 
 // Has reports whether the set holds a component that goes by that id in the store.
-func (s *Set) Has(id string) bool { return s.index(MemberOf(id)) >= 0 }
+func (s *Set) Has(id string) bool {
+	i := s.index(MemberOf(id))
+	return i >= 0 && !s.Members[i].Deleted
+}
+
+// Removed reports whether the set says that the program has no such component any
+// more.
+func (s *Set) Removed(id string) bool {
+	i := s.index(MemberOf(id))
+	return i >= 0 && s.Members[i].Deleted
+}
 
 func (s *Set) index(member string) int {
 	return slices.IndexFunc(s.Members, func(m Member) bool { return m.ID == member })
@@ -146,6 +178,8 @@ func (s *Set) part(id string) found {
 		f.err = fmt.Errorf("%w: the set cannot be read beyond its first %d components: %w", durable.ErrCorrupt, len(s.Members), s.Damaged)
 	case s.Members[i].Err != nil:
 		f.err = s.Members[i].Err
+	case s.Members[i].Deleted:
+		f.err, f.epoch, f.version = durable.ErrNotFound, s.Members[i].Epoch, s.Members[i].Version
 	default:
 		f.epoch, f.version = s.Members[i].Epoch, s.Members[i].Version
 	}
@@ -164,6 +198,9 @@ func (s *Set) Restored(own Component) Component {
 		c.Detail = fmt.Sprintf("its newest state was in %s: %v", s.ID, part.err)
 		if errors.Is(part.err, durable.ErrNotFound) {
 			c.Detail = s.ID + " was deleted after this state was saved: a restart starts fresh"
+			if s.Stored() {
+				c.Verdict, c.Detail = Removed, "the program has no such component any more, says "+s.ID+": it would start fresh"
+			}
 		}
 		return c
 	}

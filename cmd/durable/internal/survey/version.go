@@ -38,6 +38,9 @@ func MemberIn(whole *durable.Snapshot, id string) (*durable.Snapshot, error) {
 		if m.Err != nil {
 			return nil, m.Err
 		}
+		if m.Deleted {
+			break
+		}
 		s := *whole
 		s.Schema, s.Codec, s.Data, s.WriteID = m.Schema, m.Codec, m.Data, m.WriteID
 		return &s, nil

@@ -171,7 +171,7 @@ func Elsewhere(ctx context.Context, s *survey.Store, id string) error {
 
 // without reports that what had the newest state has none any more.
 func without(v survey.Verdict) bool {
-	return v == survey.Missing || v == survey.Expired || v == survey.Lost || v == survey.Corrupt
+	return v == survey.Missing || v == survey.Removed || v == survey.Expired || v == survey.Lost || v == survey.Corrupt
 }
 
 // confirm reads the new version back.

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -52,8 +53,8 @@ func (p *place) requireShownIsRestored(t *testing.T, story []string) {
 // restart restores, and a rollback that it makes is what a restart restores.
 func TestWhatIsShownIsWhatARestartRestores(t *testing.T) {
 	stories := uint64(6)
-	if os.Getenv("DURABLE_LARGE") == "1" {
-		stories = 50
+	if n, err := strconv.ParseUint(os.Getenv("DURABLE_STORIES"), 10, 64); err == nil {
+		stories = n
 	}
 	for seed := range stories {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -79,7 +79,7 @@ func TestCommandsRun(t *testing.T) {
 		if strings.Contains(b.text, "REDIS_URL") {
 			env = append(env, "REDIS_URL="+redisURL(t))
 		}
-		run(t, env, "set -euo pipefail\n"+b.text, "bash")
+		run(t, env, "set -euo pipefail\ndurable() { go run ./cmd/durable \"$@\"; }\n"+b.text, "bash")
 	})
 }
 

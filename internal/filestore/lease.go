@@ -102,7 +102,7 @@ func (s *Store) ReleaseLease(ctx context.Context, l *store.Lease) (*store.Lease,
 
 // LoadLease implements store.Store.
 func (s *Store) LoadLease(ctx context.Context, name string) (*store.Lease, error) {
-	l, _, err := s.storedLease(ctx, name)
+	l, err := s.askedLease(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +115,26 @@ func (s *Store) LoadLease(ctx context.Context, name string) (*store.Lease, error
 		return nil, s.x.damage[n-1].err
 	}
 	return nil, store.Answer(store.Fence{}, store.ErrNotFound, "nobody ever held the lease")
+}
+
+// askedLease returns the stored record of the lease, nil when there is none, and
+// says whether its holder is gone where AskHolder asks. What cannot be found out
+// about the holder is no reason not to show the lease.
+func (s *Store) askedLease(ctx context.Context, name string) (*store.Lease, error) {
+	gone := store.HolderGone(ctx)
+	for {
+		l, at, err := s.storedLease(ctx, name)
+		if err != nil || l == nil || gone == nil {
+			return l, err
+		}
+		dead, err := s.holderGone(l)
+		if *gone = dead && err == nil; !*gone {
+			return l, nil
+		}
+		if _, again, err := s.storedLease(ctx, name); err != nil || again == at {
+			return l, err
+		}
+	}
 }
 
 // leaseToWrite returns the stored record of the lease, nil when there is none,

@@ -229,14 +229,22 @@ func TestLeaseOfAKilledProcessIsOverAtOnce(t *testing.T) {
 	p := start(t, "hold", dir)
 	p.line(t)
 	s := open(t, dir)
+	asked, gone := store.AskHolder(ctx)
+	_, err := s.LoadLease(asked, "sys")
+	require.NoError(t, err)
+	require.False(t, *gone)
 	require.NoError(t, p.Process.Kill())
 	p.Wait()
-	held, err := s.LoadLease(ctx, "sys")
+	held, err := s.LoadLease(asked, "sys")
 	require.NoError(t, err)
 	require.False(t, held.Released)
+	require.True(t, *gone)
 	l, err := s.AcquireLease(ctx, "sys", "me", time.Hour, 1)
 	require.NoError(t, err)
 	require.Greater(t, l.Epoch, held.Epoch)
+	_, err = s.LoadLease(asked, "sys")
+	require.NoError(t, err)
+	require.False(t, *gone, "there is another holder")
 }
 
 func TestKilledWriterLosesNothingAcknowledged(t *testing.T) {

@@ -216,7 +216,7 @@ func (s *Store) List(ctx context.Context) iter.Seq2[string, error] {
 			yield("", err)
 			return
 		}
-		ids, damaged := s.listed()
+		ids, damaged := s.listed(store.ListsDeleted(ctx))
 		for _, id := range ids {
 			if !yield(id, nil) {
 				return
@@ -228,13 +228,13 @@ func (s *Store) List(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
-// listed returns the ids of components with state, and the damage that may hide
-// others.
-func (s *Store) listed() (ids []string, damaged error) {
+// listed returns the ids of components with state, those of deleted ones if that
+// is wanted, and the damage that may hide others.
+func (s *Store) listed(deleted bool) (ids []string, damaged error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.x.comps.slots {
-		if c != nil && !c.deleted && c.fence.Version > 0 {
+		if c != nil && (deleted || !c.deleted) && c.fence.Version > 0 {
 			ids = append(ids, c.id)
 		}
 	}

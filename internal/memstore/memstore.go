@@ -113,7 +113,7 @@ func (m *Store) Claim(_ context.Context, id string, epoch uint64) error {
 // List implements [store.Store].
 func (m *Store) List(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for _, id := range m.saved() {
+		for _, id := range m.known(store.ListsDeleted(ctx)) {
 			if err := ctx.Err(); err != nil {
 				yield("", err)
 				return
@@ -125,11 +125,16 @@ func (m *Store) List(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
-func (m *Store) saved() []string {
+// known returns the ids of what was saved, and of what was deleted if that is
+// wanted.
+func (m *Store) known(deleted bool) []string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	ids := slices.Collect(maps.Keys(m.components))
-	return slices.DeleteFunc(ids, func(id string) bool { return !m.components[id].saved() })
+	return slices.DeleteFunc(ids, func(id string) bool {
+		c := m.components[id]
+		return !c.saved() && (!deleted || c.fence.Version == 0)
+	})
 }
 
 // History implements [store.Store].

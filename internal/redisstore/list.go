@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/durablestate/durable/internal/envelope"
+	"github.com/durablestate/durable/internal/store"
 )
 
 // page is how many keys a server is asked to look at in one step of a scan.
@@ -82,7 +83,8 @@ func (s *Store) scan(ctx context.Context) ([]string, error) {
 	return ids, err
 }
 
-// listed returns those of ids that were saved and not deleted.
+// listed returns those of ids that were saved and not deleted, and deleted ones
+// where they are asked for.
 func (s *Store) listed(ctx context.Context, ids []string) ([]string, error) {
 	p := s.client.Pipeline()
 	recs, heads := make([]*redis.StringCmd, len(ids)), make([]*redis.StringCmd, len(ids))
@@ -106,7 +108,7 @@ func (s *Store) listed(ctx context.Context, ids []string) ([]string, error) {
 		if err := heads[i].Err(); err != nil && !hasCode(err, "WRONGTYPE") {
 			return nil, err
 		}
-		if isListed(line, heads[i].Val()) {
+		if isListed(line, heads[i].Val(), store.ListsDeleted(ctx)) {
 			out = append(out, id)
 		}
 	}
@@ -132,14 +134,15 @@ func (s *Store) formerFence(ctx context.Context, key string) (string, error) {
 }
 
 // isListed judges by the fence, and by the look of the state where the fence
-// knows of no save.
-func isListed(line, head string) bool {
+// knows of no save. A fence that knows of one, and of no state, is that of a
+// deleted component.
+func isListed(line, head string, deleted bool) bool {
 	if f := strings.Split(line, " "); len(f) > 4 && f[0]+" " == fenceMagic {
 		if f[4] == "s" {
 			return true
 		}
 		if f[3] != digits(0) {
-			return false
+			return deleted
 		}
 	}
 	b := bytes.TrimLeft([]byte(head), " \t\r\n")

@@ -15,3 +15,34 @@ func Observe(ctx context.Context) context.Context {
 func Observing(ctx context.Context) bool {
 	return ctx.Value(observing{}) != nil
 }
+
+type deleted struct{}
+
+// WithDeleted returns a context under which List also yields ids whose state was
+// deleted and of which the store remembers a version. A tool that moves a store
+// takes their fences along.
+func WithDeleted(ctx context.Context) context.Context {
+	return context.WithValue(ctx, deleted{}, true)
+}
+
+// ListsDeleted reports whether ctx came from WithDeleted.
+func ListsDeleted(ctx context.Context) bool {
+	return ctx.Value(deleted{}) != nil
+}
+
+type holder struct{}
+
+// AskHolder returns a context for LoadLease that makes a store which knows more
+// of a holder than its lease says so: gone is set when the holder's process has
+// ended, although the lease has not. It must not be used concurrently.
+func AskHolder(ctx context.Context) (_ context.Context, gone *bool) {
+	gone = new(bool)
+	return context.WithValue(ctx, holder{}, gone), gone
+}
+
+// HolderGone returns where LoadLease is to say that the holder's process has
+// ended, nil when nobody asked.
+func HolderGone(ctx context.Context) *bool {
+	gone, _ := ctx.Value(holder{}).(*bool)
+	return gone
+}

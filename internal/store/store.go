@@ -181,7 +181,8 @@ type Store interface {
 	// Claim raises the fence's epoch to epoch; ErrFenced when it is above.
 	Claim(ctx context.Context, id string, epoch uint64) error
 
-	// List yields every id that was saved and not deleted, in no order.
+	// List yields every id that was saved and not deleted, in no order, and
+	// deleted ones where ListsDeleted asks for them.
 	List(ctx context.Context) iter.Seq2[string, error]
 	// History reads and verifies every generation of id, newest first.
 	History(ctx context.Context, id string) ([]SnapshotInfo, error)

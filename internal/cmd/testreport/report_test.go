@@ -94,6 +94,7 @@ func TestConformance_file(t *testing.T) {
 func TestConformance_redis_server(t *testing.T) { t.Skip("redis-server is not installed") }
 func TestCrash_one(t *testing.T) {}
 func TestPowerCut_one(t *testing.T) {}
+func TestPromtool_one(t *testing.T) {}
 func TestHandover_one(t *testing.T) {}
 `
 
@@ -106,8 +107,9 @@ suite miniredis     absent
 suite redis-server  SKIPPED: redis-server is not installed
 suite crash         ran: 1 passed, 0 failed, 0 skipped
 suite power-cut     ran: 1 passed, 0 failed, 0 skipped
+suite promtool      ran: 1 passed, 0 failed, 0 skipped
 suite handover      ran: 1 passed, 0 failed, 0 skipped
-5 passed, 0 failed, 2 skipped
+6 passed, 0 failed, 2 skipped
 `)
 }
 
@@ -115,7 +117,7 @@ func TestReport_a_real_suite_that_did_not_run_is_a_failure_when_required(t *test
 	out, ok := goTest(t, true, map[string]string{"a_test.go": suiteTests})
 	require.False(t, ok)
 	require.Contains(t, out, "FAIL suite redis-server must run")
-	require.Equal(t, "5 passed, 1 failed, 2 skipped", lastLine(out))
+	require.Equal(t, "6 passed, 1 failed, 2 skipped", lastLine(out))
 
 	all := strings.ReplaceAll(suiteTests, `t.Skip("redis-server is not installed")`, "")
 	out, ok = goTest(t, true, map[string]string{"a_test.go": all})

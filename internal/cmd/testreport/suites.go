@@ -21,6 +21,7 @@ var suites = []suite{
 	{"redis-server", regexp.MustCompile(`^TestConformance_redis_server$`), true},
 	{"crash", regexp.MustCompile(`^TestCrash_`), true},
 	{"power-cut", regexp.MustCompile(`^TestPowerCut_`), os.Getenv("DURABLE_NO_MOUNTS") == ""},
+	{"promtool", regexp.MustCompile(`^TestPromtool`), true},
 	{"handover", regexp.MustCompile(`^TestHandover_`), true},
 }
 

@@ -185,12 +185,14 @@ func truncated(err error) error {
 	return err
 }
 
-// Verify reads a whole archive and returns what it holds.
-func Verify(r io.Reader, limit int64, step func(n int64)) (*Totals, error) {
+// Verify reads a whole archive and returns what it holds. It calls step for every
+// component with its newest generation, nil if there is none, and the bytes of all.
+func Verify(r io.Reader, limit int64, step func(c *Component, newest *durable.Snapshot, n int64)) (*Totals, error) {
 	a, err := NewReader(r, limit)
 	if err != nil {
 		return nil, err
 	}
+	var newest *durable.Snapshot
 	for n := int64(0); ; {
 		rec, err := a.Next()
 		switch {
@@ -199,9 +201,10 @@ func Verify(r io.Reader, limit int64, step func(n int64)) (*Totals, error) {
 		case rec.End != nil:
 			return rec.End, nil
 		case rec.Component != nil:
-			step(n)
-			n = 0
+			step(rec.Component, newest, n)
+			newest, n = nil, 0
 		default:
+			newest = rec.Snapshot
 			n += int64(len(rec.Snapshot.Data))
 		}
 	}

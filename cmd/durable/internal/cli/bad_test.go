@@ -38,25 +38,32 @@ func TestWrongUsage(t *testing.T) {
 		{"--sort", []string{"ls", "--directory", "x", "--sort", "colour"}},
 		{"needs --from and --to", []string{"copy"}},
 		{"needs the name of a file", []string{"export"}},
-		{"control characters", []string{"show", "a\x01b", "-c", filePlaceWith(t, "x")}},
+		{"control characters", []string{"show", "a\x01b", "-c", filePlaceWith(t, "x").config}},
 	} {
 		t.Run(strings.Join(c.args, "_"), func(t *testing.T) { fails(t, 2, c.say, c.args...) })
 	}
 }
 
-func filePlaceWith(t *testing.T, id string) string {
+func filePlaceWith(t *testing.T, id string) *place {
 	p := filePlace(t)
 	fill(t, p.open(t), 1, 1, id)
-	return p.config
+	return p
 }
 
 func TestUnreachableServer(t *testing.T) {
 	const url = "redis://user:sesame@127.0.0.1:1/0?dial_timeout=200ms&max_retries=1"
 	t.Setenv("REDIS_URL", url)
 	file := filepath.Join(t.TempDir(), "backup")
-	for _, args := range [][]string{{"ls"}, {"show", "x"}, {"history", "x"}, {"verify"}, {"lease", "release", "x", "--yes"},
-		{"delete", "x", "--yes"}, {"rollback", "x", "1", "--yes"}, {"export", file}, {"drill"}} {
-		t.Run(args[0], func(t *testing.T) {
+	there := filePlace(t)
+	fill(t, there.open(t), 1, 2, "app/c")
+	archive := filepath.Join(t.TempDir(), "archive")
+	ok(t, "export", archive, "-c", there.config)
+	before := there.picture(t)
+	gone := yaml(t, "adapter: redis\n  redis_url: "+url+"\n  ttl: 0")
+	for _, args := range [][]string{{"ls"}, {"show", "x"}, {"history", "x"}, {"diff", "x", "1", "2"}, {"verify"}, {"lease", "show"}, {"lease", "release", "x", "--yes"},
+		{"delete", "x", "--yes"}, {"rollback", "x", "1", "--yes"}, {"export", file}, {"drill"}, {"watch", "-n", "1"}, {"import", archive},
+		{"copy", "--from", gone, "--to", there.config}, {"copy", "--from", there.config, "--to", gone}} {
+		t.Run(strings.Join(args[:min(2, len(args))], "_"), func(t *testing.T) {
 			t.Parallel()
 			start := time.Now()
 			r := fails(t, 1, "refused", args...)
@@ -70,7 +77,10 @@ func TestUnreachableServer(t *testing.T) {
 		require.Contains(t, r.out, "unreachable")
 		require.NotContains(t, r.err+r.out, "sesame")
 	})
-	t.Cleanup(func() { require.NoFileExists(t, file) })
+	t.Cleanup(func() {
+		require.NoFileExists(t, file)
+		require.Equal(t, before, there.picture(t))
+	})
 }
 
 func TestMissingRightsOnRedis(t *testing.T) {
@@ -80,8 +90,11 @@ func TestMissingRightsOnRedis(t *testing.T) {
 	require.NoError(t, c.Do(ctx, "ACL", "SETUSER", "nobody", "on", ">sesame", "resetchannels", "-@all", "+ping").Err())
 	t.Cleanup(func() { c.Do(ctx, "ACL", "DELUSER", "nobody") })
 	url := strings.Replace(p.url, "redis://", "redis://nobody:sesame@", 1)
+	archive := filepath.Join(t.TempDir(), "archive")
+	ok(t, "export", archive, "-c", filePlaceWith(t, "app/c").config)
 	before := p.picture(t)
-	for _, args := range [][]string{{"ls"}, {"show", "app/c"}, {"verify"}, {"delete", "app/c", "--yes"}, {"rollback", "app/c", "1", "--yes"}} {
+	for _, args := range [][]string{{"ls"}, {"show", "app/c"}, {"verify"}, {"delete", "app/c", "--yes"}, {"rollback", "app/c", "1", "--yes"},
+		{"export", filepath.Join(t.TempDir(), "x")}, {"import", archive}, {"drill"}} {
 		r := fails(t, 1, "NOPERM", append(args, "--redis-url", url, "--key-prefix", p.prefix)...)
 		require.NotContains(t, r.err+r.out, "sesame")
 	}
@@ -110,7 +123,8 @@ func TestStoresOfAnotherVersion(t *testing.T) {
 	sum := crc32.Checksum([]byte(line), crc32.MakeTable(crc32.Castagnoli))
 	require.NoError(t, os.WriteFile(format, fmt.Appendf(nil, "%s%08x\n", line, sum), 0o600))
 	before := p.picture(t)
-	for _, args := range [][]string{{"ls"}, {"show", "app/c"}, {"verify"}, {"delete", "app/c", "--yes"}, {"export", filepath.Join(t.TempDir(), "x")}} {
+	for _, args := range [][]string{{"ls"}, {"show", "app/c"}, {"history", "app/c"}, {"verify"}, {"drill"}, {"delete", "app/c", "--yes"},
+		{"rollback", "app/c", "1", "--yes"}, {"export", filepath.Join(t.TempDir(), "x")}} {
 		fails(t, 3, "newer", append(args, "-c", p.config)...)
 	}
 	from := filePlace(t)

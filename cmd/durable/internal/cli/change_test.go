@@ -91,9 +91,9 @@ func TestRollbackIsRefusedWhereItWouldDoNothingOrMix(t *testing.T) {
 	fails(t, 4, "there are 2, 1", "rollback", "-c", p.config, "app/c", "7", "--yes")
 	fails(t, 4, "no component", "rollback", "-c", p.config, "app/d", "7", "--yes")
 	fails(t, 2, "no version", "rollback", "-c", p.config, "app/c", "seven", "--yes")
-	fill(t, a, 1, 1, "app/~set")
-	fails(t, 5, "one set", "rollback", "-c", p.config, "app/c", "1", "--yes")
-	ok(t, "rollback", "-c", p.config, "app/c", "1", "--yes", "--force")
+	saveSet(t, a, "app/~set", 2, 3, "c")
+	fails(t, 5, "roll that back", "rollback", "-c", p.config, "app/c", "1", "--yes")
+	fails(t, 5, "roll that back", "rollback", "-c", p.config, "app/c", "1", "--yes", "--force")
 }
 
 func TestDeleteUnderALiveOwner(t *testing.T) {
@@ -125,6 +125,30 @@ func TestLeaseIsShownAndReleased(t *testing.T) {
 		require.Regexp(t, `(?m)^app +released +pod-9`, ok(t, "lease", "release", "app", "-c", p.config, "--yes"))
 		_, err = p.open(t).AcquireLease(ctx, "app", "pod-10", time.Hour)
 		require.NoError(t, err)
+	})
+}
+
+func TestAHolderThatCrashedIsShownAsGoneWhereThatIsKnown(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *place) {
+		fill(t, p.open(t), 1, 2, "app/c")
+		crashed := p.open(t)
+		_, err := crashed.AcquireLease(ctx, "app", "pod-9", time.Hour)
+		require.NoError(t, err)
+		require.Equal(t, "pod-9", row(t, p, "app/c")["owner"])
+		require.NoError(t, crashed.Close()) // without a release
+		if p.dir == "" {
+			require.Regexp(t, `(?m)^app +held +pod-9`, ok(t, "lease", "show", "-c", p.config), "a server knows of no process")
+			return
+		}
+		before := p.picture(t)
+		require.Regexp(t, `(?m)^app +holder gone +pod-9 .* -$`, ok(t, "lease", "show", "-c", p.config))
+		require.Equal(t, "-", row(t, p, "app/c")["owner"])
+		require.Contains(t, ok(t, "show", "-c", p.config, "app/c"), "the process of pod-9 has ended")
+		_, found := findings(t, "-c", p.config)
+		require.Equal(t, "warning", found["lease"]["severity"])
+		require.NotContains(t, run(t, "copy", "--from", p.config, "--to", filePlace(t).config).err, "pod-9 runs")
+		require.Equal(t, before, p.picture(t))
+		require.Regexp(t, `(?m)^app +released`, ok(t, "lease", "release", "app", "-c", p.config, "--yes"))
 	})
 }
 

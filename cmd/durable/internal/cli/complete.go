@@ -25,6 +25,7 @@ func (a *app) completeIDs(cmd *cobra.Command, args []string, prefix string) ([]s
 	}
 	defer o.Close()
 	ids, _ := o.IDs(ctx)
+	ids = append(ids, members(ctx, o.Sets(), ids)...)
 	var found []string
 	for _, id := range ids {
 		short := strings.TrimPrefix(id, o.Namespace)

@@ -27,41 +27,14 @@ leased, so that no program starts from half of it.
 A component of which the target holds other state is refused, unless --force takes
 it over under new versions. A copy that was interrupted leaves components that are
 complete, untouched, or at an older generation; the same command again completes
-them. Fences of deleted components come along only for ids that are named, because
-a store does not list them.`,
+them. Deleted components stay deleted: their fences come along. Components of one
+consistent set come along with it, and what a restart restores from the copy is
+what it would have restored from the source.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if from == "" || to == "" {
 				return usage("durable copy needs --from and --to, two configurations")
 			}
-			source := connection{config: from, system: a.conn.system, replica: a.conn.replica}
-			ctx, src, err := source.reading(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer src.Close()
-			ids, incomplete, err := a.chooseToCopy(ctx, src, args)
-			if err != nil {
-				return err
-			}
-			target := connection{config: to}
-			dst, err := a.openTarget(cmd.Context(), &target, o.DryRun)
-			if err != nil {
-				return err
-			}
-			defer dst.Close()
-			a.warnOwned(ctx, src, ids)
-			m := a.newMove(dst, o, "copy", len(ids))
-			err = survey.Each(cmd.Context(), ids, func(ctx context.Context, i int) (int64, error) {
-				it, err := transfer.FromStore(store.Observe(ctx), src.Store, ids[i])
-				if err != nil {
-					return 0, err
-				}
-				return 0, m.deliver(ctx, it)
-			})
-			if err = m.finish(err); err == nil && incomplete != nil {
-				return fail(exitUnsound, "the source may have more components: %v", incomplete)
-			}
-			return err
+			return a.copyBetween(cmd.Context(), from, to, args, o)
 		},
 	}
 	transferFlags(cmd, &o)
@@ -70,24 +43,40 @@ a store does not list them.`,
 	return cmd
 }
 
-// chooseToCopy is choose, but takes deleted components that are named as well.
-func (a *app) chooseToCopy(ctx context.Context, src *opened, args []string) (ids []string, incomplete, err error) {
-	if len(args) == 0 {
-		return choose(ctx, src, nil)
+// copyBetween copies the named components, or all.
+func (a *app) copyBetween(base context.Context, from, to string, args []string, o transfer.Options) error {
+	source := connection{config: from, system: a.conn.system, replica: a.conn.replica}
+	ctx, src, err := source.reading(base)
+	if err != nil {
+		return err
 	}
-	for _, arg := range args {
-		id := src.Name(arg)
-		_, err := src.LoadState(ctx, id)
-		f, ferr := src.Fence(ctx, id)
-		switch {
-		case ferr != nil:
-			return nil, nil, ferr
-		case survey.VerdictOf(err) == survey.Missing && f == survey.Fence{}:
-			return nil, nil, unknown(ctx, src, id, err)
+	defer src.Close()
+	ids, incomplete, err := chooseToMove(ctx, src, args)
+	if err != nil {
+		return err
+	}
+	target := connection{config: to}
+	dst, err := a.openTarget(base, &target, o.DryRun)
+	if err != nil {
+		return err
+	}
+	defer dst.Close()
+	a.warnOwned(ctx, src, ids)
+	o.Places = transfer.NewPlaces(func(ctx context.Context, id string) (transfer.Standing, error) {
+		return transfer.StandingIn(store.Observe(ctx), src.Store, id)
+	})
+	m := a.newMove(dst, o, "copy", len(ids))
+	err = survey.Each(base, ids, func(ctx context.Context, i int) (int64, error) {
+		it, err := transfer.FromStore(store.Observe(ctx), src.Store, ids[i])
+		if err != nil {
+			return 0, err
 		}
-		ids = append(ids, id)
+		return 0, m.deliver(ctx, it)
+	})
+	if err = m.finish(err); err == nil && incomplete != nil {
+		return fail(exitUnsound, "the source may have more components: %v", incomplete)
 	}
-	return ids, nil, nil
+	return err
 }
 
 // warnOwned names the living owners of what is copied.

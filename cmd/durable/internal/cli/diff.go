@@ -46,9 +46,11 @@ func (a *app) diff() *cobra.Command {
 			id := o.Name(args[0])
 			var snaps [2]*durable.Snapshot
 			for i, v := range versions {
-				if snaps[i], err = pick(ctx, o, id, v, true); err != nil {
+				p, err := pick(ctx, o, id, v, true)
+				if err != nil {
 					return err
 				}
+				snaps[i] = p.Snapshot
 			}
 			changes := compare(id, snaps[0], snaps[1])
 			if err := a.printChanges(changes); err != nil {

@@ -1,10 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"slices"
 	"strconv"
 	"time"
@@ -40,7 +39,7 @@ func (a *app) drill() *cobra.Command {
 		Short: "Rehearse a recovery: restore every component into memory, change nothing",
 		Long: `Drill runs the restore that a program runs at its start, for every component of
 the store or of one system, into memory, and reports how long it took and how
-each ended. It takes no lease, claims nothing and saves nothing, so it can be run
+each ended. Components that were saved as one set are restored from it. It takes no lease, claims nothing and saves nothing, so it can be run
 beside the owner. It exits with 3 when a component would not come back as it was.`,
 		Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -66,44 +65,40 @@ beside the owner. It exits with 3 when a component would not come back as it was
 	}
 }
 
-// rehearse restores ids through a Checkpointer, on an adapter that only reads.
+// rehearse restores ids, one system after the other.
 func (a *app) rehearse(ctx context.Context, o *opened, ids []string) (*drilled, error) {
+	sets := o.Sets()
+	ids = append(ids, members(ctx, sets, ids)...)
 	bar := a.term.Progress("drill", len(ids))
-	r := &rehearsal{s: o.Store, ids: ids, parts: make([]part, len(ids)), bar: bar}
-	cp := durable.New(r, &durable.Options{LeaseTTL: -1, Restore: durable.FreshIfAbsent, Logger: slog.New(slog.DiscardHandler)})
-	for i := range ids {
-		r.parts[i].id = ids[i]
-		if err := cp.Register(strconv.Itoa(i), &r.parts[i]); err != nil {
+	defer bar.End()
+	d := &drilled{Outcomes: map[string]int{}, Problems: []restoreResult{}}
+	start := time.Now()
+	dirs, groups := bySystem(ids)
+	for _, dir := range dirs {
+		var components []string
+		for _, id := range groups[dir] {
+			if !survey.IsSet(id) {
+				if !sets.Of(ctx, id).Removed(id) || sets.Restored(ctx, id).Verdict != survey.Removed {
+					components = append(components, id)
+				}
+			} else if set := sets.Of(ctx, id); set.Newest.Err() != nil || set.Damaged != nil {
+				d.lost(set)
+			}
+		}
+		r := &rehearsal{s: o.Store, dir: dir, names: map[string]string{}, parts: map[string]*part{}, bar: bar}
+		if err := d.rehearse(ctx, r, components); err != nil {
 			return nil, err
 		}
 	}
-	start := time.Now()
-	report, err := cp.Restore(ctx)
-	d := &drilled{Components: len(ids), Seconds: time.Since(start).Seconds(), Outcomes: map[string]int{}, Problems: []restoreResult{}}
-	bar.End()
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	if len(report.Results) != len(ids) {
-		return nil, err
-	}
-	for i, res := range report.Results {
-		d.Outcomes[string(res.Outcome)]++
-		d.Bytes += r.parts[i].bytes
-		d.Oldest = max(d.Oldest, res.Age.Seconds())
-		if res.Outcome == durable.Restored {
-			d.Restored++
-			continue
-		}
-		p := restoreResult{ids[i], string(res.Outcome), res.Version, ""}
-		if res.Err != nil {
-			p.Detail = detail(res.Err)
-		} else if len(res.Skipped) > 0 {
-			p.Detail = fmt.Sprintf("versions %v do not verify", res.Skipped)
-		}
-		d.Problems = append(d.Problems, p)
-	}
+	d.Seconds = time.Since(start).Seconds()
 	return d, nil
+}
+
+// lost adds a set of which nobody can tell which components were in it.
+func (d *drilled) lost(set *survey.Set) {
+	d.Components++
+	err := cmp.Or(set.Newest.Err(), set.Damaged)
+	d.Problems = append(d.Problems, restoreResult{set.ID, string(survey.VerdictOf(err)), set.Newest.Version, detail(err)})
 }
 
 // detail drops the name under which the rehearsal knows a component.

@@ -102,6 +102,7 @@ func (a *app) contents(ctx context.Context, o *opened) []finding {
 			continue
 		}
 		found = append(found, component(o, r)...)
+		found = append(found, superseded(r)...)
 	}
 	if aside > 0 {
 		found = append(found, finding{"set-aside", "info", "store", ui.Count(aside, "state was", "states were") + " set aside because nobody could use them", "durable ls --all lists them; delete what nobody needs"})
@@ -125,6 +126,8 @@ func component(o *opened, r listed) []finding {
 		interval = c.Interval
 	}
 	switch {
+	case r.Verdict == survey.Missing: // superseded says it
+		return nil
 	case r.Verdict == survey.Unverified:
 		return []finding{{"unverified", "info", r.ID, "a plain value without checksums", "the next save of its program gives it some"}}
 	case r.Verdict == survey.Expired:
@@ -134,6 +137,22 @@ func component(o *opened, r listed) []finding {
 	case r.Owner != "-" && r.Owner != "?" && r.Age > (100*interval).Seconds():
 		// An unchanged state is not written again, so age alone proves nothing.
 		return []finding{{"old", "info", r.ID, fmt.Sprintf("saved %s ago under a running owner", ui.Age(time.Duration(r.Age*float64(time.Second)))), "in order if nothing has changed since; its health endpoint knows"}}
+	}
+	return nil
+}
+
+// superseded tells of states that a restart does not take, because there are newer
+// ones of the same components in another place.
+func superseded(r listed) []finding {
+	switch {
+	case r.Verdict == survey.Missing && r.In != "":
+		return []finding{{"superseded", "warning", r.ID, r.Detail, "durable rollback brings it back, durable delete removes it"}}
+	case r.Verdict == survey.Removed:
+		return []finding{{"superseded", "info", r.ID, r.Detail, "durable delete removes what is left of it"}}
+	case r.Own > 0:
+		return []finding{{"superseded", "info", r.ID, fmt.Sprintf("its own version %d is older than version %d in %s", r.Own, r.Version, r.In), "durable delete removes it when nobody needs it"}}
+	case len(r.Older) > 0:
+		return []finding{{"superseded", "info", r.ID, "the set is " + place(r), "durable delete removes it when nobody needs it"}}
 	}
 	return nil
 }
@@ -171,7 +190,7 @@ func (a *app) leases(ctx context.Context, o *opened, rows []listed, now time.Tim
 		seen[name] = true
 		f := finding{"lease", "info", name, w.String(), ""}
 		switch {
-		case w.State(now) == "expired":
+		case w.State(now) == "expired", w.State(now) == "holder gone":
 			f.Severity, f.Remedy = "warning", "no process owns these components: start one, or find out what ended the last one"
 		case w.Err != nil:
 			f.Severity = "unknown"

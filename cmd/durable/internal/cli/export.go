@@ -21,6 +21,7 @@ import (
 type exported struct {
 	File string `json:"file"`
 	archive.Totals
+	Deleted int                `json:"deleted"` // of the components: only their fences
 	Seconds float64            `json:"seconds"`
 	Unsound []survey.Component `json:"unsound"` // what could not be taken along whole
 }
@@ -33,7 +34,8 @@ func (a *app) export() *cobra.Command {
 		Long: `Export writes every generation that verifies, and the fence of each component,
 to one file. The file appears when it is complete and synced; an export that
 fails leaves what was there. What programs save meanwhile may be in it or not,
-one component at a time. It exits with 3 when something was not sound: the
+one component or one consistent set at a time. Of deleted components it has the
+fence, so that an import deletes them too. It exits with 3 when something was not sound: the
 archive then holds what could be read.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -44,7 +46,7 @@ archive then holds what could be read.`,
 				return err
 			}
 			defer o.Close()
-			ids, incomplete, err := choose(ctx, o, args[1:])
+			ids, incomplete, err := chooseToMove(ctx, o, args[1:])
 			if err != nil {
 				return err
 			}
@@ -84,6 +86,9 @@ func (a *app) writeArchive(ctx context.Context, o *opened, ids []string, w io.Wr
 		largest, all, err := writeItem(ctx, out, it)
 		if !it.Whole() {
 			e.Unsound = append(e.Unsound, survey.Component{ID: it.ID, Verdict: it.Verdict, LastVersion: it.Fence.Version})
+		}
+		if it.Verdict == survey.Missing {
+			e.Deleted++
 		}
 		bar.Step(all)
 		return largest, err
@@ -131,6 +136,9 @@ func (a *app) printExported(e *exported, incomplete error) error {
 	} else {
 		if err := a.printUnsound(e.Unsound); err != nil {
 			return err
+		}
+		if e.Deleted > 0 {
+			a.term.Printf("%s deleted: only the fence is in the archive\n", ui.Count(e.Deleted, "component was", "components were"))
 		}
 		a.term.Printf("%s: %s, %s, %s of state in %s, sha256 %s\n", ui.Plain(e.File), ui.Count(e.Components, "component", "components"),
 			ui.Count(e.Generations, "generation", "generations"), ui.Size(e.Bytes), seconds(e.Seconds), e.SHA256)

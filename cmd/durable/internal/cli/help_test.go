@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -171,3 +172,16 @@ func (p *place) picture(t *testing.T) map[string]string {
 	}
 	return m
 }
+
+// saveSet saves a consistent set of components that say their names.
+func saveSet(t testing.TB, a adapter, id string, epoch, version uint64, members ...string) {
+	var payload []byte
+	for _, m := range members {
+		b, err := durable.EncodeSnapshot(m, &durable.Snapshot{Epoch: epoch, Version: version, WriteID: "w", Codec: "json", Data: fmt.Appendf(nil, `{"is":%q}`, m)})
+		require.NoError(t, err)
+		payload = append(payload, b...)
+	}
+	require.NoError(t, a.SaveState(ctx, id, &durable.Snapshot{Epoch: epoch, Version: version, Codec: "set", SavedAt: time.Now().Add(-time.Hour), Data: payload}))
+}
+
+func uitoa(n uint64) string { return strconv.FormatUint(n, 10) }

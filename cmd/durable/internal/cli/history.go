@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -21,12 +22,13 @@ type generation struct {
 	Schema  int            `json:"schema"`
 	Verdict survey.Verdict `json:"verdict"`
 	Detail  string         `json:"detail,omitempty"`
+	In      string         `json:"in,omitempty"` // the set that has it
 }
 
 func generations(infos []durable.SnapshotInfo) []generation {
 	list := make([]generation, 0, len(infos))
 	for _, i := range infos {
-		g := generation{i.Version, i.Epoch, i.SavedAt, i.Bytes, i.Codec, i.Schema, survey.VerdictOfInfo(i), ""}
+		g := generation{i.Version, i.Epoch, i.SavedAt, i.Bytes, i.Codec, i.Schema, survey.VerdictOfInfo(i), "", ""}
 		if i.Err != nil {
 			g.Detail = i.Err.Error()
 		}
@@ -37,8 +39,10 @@ func generations(infos []durable.SnapshotInfo) []generation {
 
 func (a *app) history() *cobra.Command {
 	return &cobra.Command{
-		Use:               "history ID",
-		Short:             "List the stored generations of one component, each read and verified",
+		Use:   "history ID",
+		Short: "List the stored generations of one component, each read and verified",
+		Long: `History lists the stored generations of one component, newest first. Those that
+are in the consistent set of its system are listed with those stored by itself.`,
 		Args:              exactly(1),
 		ValidArgsFunction: a.completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,18 +52,18 @@ func (a *app) history() *cobra.Command {
 			}
 			defer o.Close()
 			id := o.Name(args[0])
-			infos, err := o.ListSnapshots(ctx, id)
+			list, err := histories(ctx, o, id)
 			if err != nil {
 				return unknown(ctx, o, id, err)
 			}
-			return a.printHistory(infos)
+			return a.printHistory(list)
 		},
 	}
 }
 
-func (a *app) printHistory(infos []durable.SnapshotInfo) error {
+func (a *app) printHistory(list []generation) error {
 	if a.term.JSON {
-		for _, g := range generations(infos) {
+		for _, g := range list {
 			if err := a.term.Emit(g); err != nil {
 				return err
 			}
@@ -67,10 +71,22 @@ func (a *app) printHistory(infos []durable.SnapshotInfo) error {
 		return nil
 	}
 	now := time.Now()
-	t := ui.NewTable(">VERSION", ">EPOCH", "SAVED", ">AGE", ">SIZE", "CODEC", ">SCHEMA", "VERDICT")
-	for _, g := range generations(infos) {
-		t.Add(strconv.FormatUint(g.Version, 10), strconv.FormatUint(g.Epoch, 10), ui.Time(g.SavedAt), ui.Since(g.SavedAt, now),
-			ui.Size(int64(g.Bytes)), ui.Plain(g.Codec), strconv.Itoa(g.Schema), string(g.Verdict))
+	columns := []string{">VERSION", ">EPOCH", "SAVED", ">AGE", ">SIZE", "CODEC", ">SCHEMA", "VERDICT"}
+	inSet := slices.ContainsFunc(list, func(g generation) bool { return g.In != "" })
+	if inSet {
+		columns = append(columns, "WHERE")
+	}
+	t := ui.NewTable(columns...)
+	for _, g := range list {
+		cells := []string{strconv.FormatUint(g.Version, 10), strconv.FormatUint(g.Epoch, 10), ui.Time(g.SavedAt), ui.Since(g.SavedAt, now),
+			ui.Size(int64(g.Bytes)), ui.Plain(g.Codec), strconv.Itoa(g.Schema), string(g.Verdict)}
+		switch {
+		case g.In != "":
+			cells = append(cells, ui.Plain(g.In))
+		case inSet:
+			cells = append(cells, "by itself")
+		}
+		t.Add(cells...)
 	}
 	a.paint(t, "VERDICT")
 	return t.Write(a.term.Out, 0)

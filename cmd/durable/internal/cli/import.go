@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -43,7 +42,7 @@ command again completes them.`,
 				return err
 			}
 			defer f.Close()
-			totals, err := a.checkArchive(f)
+			totals, stand, err := a.checkArchive(f)
 			if err != nil {
 				return fmt.Errorf("%s: %w; nothing was changed", args[0], err)
 			}
@@ -55,6 +54,7 @@ command again completes them.`,
 			if _, err := f.Seek(0, 0); err != nil {
 				return err
 			}
+			o.Places = transfer.NewPlaces(func(_ context.Context, id string) (transfer.Standing, error) { return stand[id], nil })
 			m := a.newMove(to, o, "import", totals.Components)
 			err = m.archive(cmd.Context(), f)
 			return m.finish(err)
@@ -69,10 +69,21 @@ func transferFlags(cmd *cobra.Command, o *transfer.Options) {
 	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "say what would be done and change nothing")
 }
 
-func (a *app) checkArchive(f *os.File) (*archive.Totals, error) {
+// checkArchive reads a whole archive and returns what it holds, and how far its
+// components have come.
+func (a *app) checkArchive(f *os.File) (*archive.Totals, map[string]transfer.Standing, error) {
 	bar := a.term.Progress("checking", 0)
 	defer bar.End()
-	return archive.Verify(f, archiveLimit, bar.Step)
+	stand := map[string]transfer.Standing{}
+	totals, err := archive.Verify(f, archiveLimit, func(c *archive.Component, newest *durable.Snapshot, n int64) {
+		s := transfer.Standing{Fence: survey.Fence{Epoch: c.Epoch, Version: c.Version}}
+		if newest != nil {
+			s.Epoch, s.Version = newest.Epoch, newest.Version
+		}
+		stand[c.ID] = s
+		bar.Step(n)
+	})
+	return totals, stand, err
 }
 
 // openTarget opens the store to fill. A dry run into a directory that does not
@@ -138,7 +149,7 @@ func (m *move) deliver(ctx context.Context, it *transfer.Item) error {
 		return nil
 	}
 	m.failed = append(m.failed, err)
-	if exitCode(err) == exitRefused || errors.Is(err, transfer.ErrOther) {
+	if exitCode(err) == exitRefused || transfer.Refused(err) {
 		return ctx.Err() // the others go on
 	}
 	return err

@@ -35,8 +35,8 @@ func (a *app) leaseShow() *cobra.Command {
 		Use:   "show [SYSTEM]",
 		Short: "Show who owns the systems of the store",
 		Long: `Show lists the lease of each system that has components, judged by this machine's
-clock. Of a file store a process that has died no longer owns anything, although
-its lease is shown as held until it ends: the next process gets it at once.`,
+clock. A file store knows when the process of a holder has ended without a
+release, which is shown as "holder gone": the next process gets the lease at once.`,
 		Args: between(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, o, err := a.conn.reading(cmd.Context())
@@ -84,7 +84,9 @@ func (a *app) printLeases(ctx context.Context, o *opened, names []string) error 
 			found = true
 			l.Holder, l.Epoch, l.Expires = w.Lease.Holder, w.Lease.Epoch, w.Lease.Expires
 			ends = "in " + ui.Age(l.Expires.Sub(now))
-			if !l.Expires.After(now) {
+			if w.Gone {
+				ends = "-"
+			} else if !l.Expires.After(now) {
 				ends = ui.Age(now.Sub(l.Expires)) + " ago"
 			}
 		}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -39,7 +38,7 @@ func (m *move) finish(err error) error {
 	}
 	if len(m.failed) > 0 {
 		err = m.failed[0]
-		if slices.ContainsFunc(m.failed, func(e error) bool { return exitCode(e) == exitFailed && !errors.Is(e, transfer.ErrOther) }) {
+		if slices.ContainsFunc(m.failed, func(e error) bool { return exitCode(e) == exitFailed && !transfer.Refused(e) }) {
 			return fmt.Errorf("%w; what is named as copied is complete, and the same command again goes on", err)
 		}
 		return fail(exitRefused, "%s refused, the others are complete: %w", ui.Count(len(m.failed), "component was", "components were"), err)

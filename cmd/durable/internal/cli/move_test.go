@@ -173,14 +173,64 @@ func TestAnInterruptedCopyIsCompletedByTheSameCommand(t *testing.T) {
 	requireSame(t, a, b)
 }
 
-func TestTombstonesComeAlongWhenTheyAreNamed(t *testing.T) {
+func TestDeletedComponentsStayDeletedInACopy(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *place) {
+		a := p.open(t)
+		fill(t, a, 7, 3, "app/kept", "app/deleted")
+		require.NoError(t, a.DeleteState(ctx, "app/deleted"))
+		require.NoError(t, a.ClaimState(ctx, "app/never", 9)) // an owner found nothing
+		file := filepath.Join(t.TempDir(), "backup")
+		out := ok(t, "export", file, "-c", p.config)
+		require.Contains(t, out, "1 component was deleted: only the fence is in the archive")
+		require.Contains(t, out, "2 components, 3 generations")
+
+		imported, copied, named := filePlace(t), redisPlace(t), redisPlace(t)
+		require.Contains(t, ok(t, "import", file, "-c", imported.config), "1 component without state: only the fence")
+		require.Contains(t, ok(t, "copy", "--from", p.config, "--to", copied.config, "--dry-run"), "1 component would be without state")
+		require.Empty(t, copied.picture(t))
+		ok(t, "copy", "--from", p.config, "--to", copied.config)
+		ok(t, "copy", "--from", p.config, "--to", named.config, "app/deleted")
+		for _, to := range []*place{imported, copied, named} {
+			b := to.open(t)
+			require.Equal(t, [2]uint64{8, 3}, fence(t, b, "app/deleted"))
+			err := b.SaveState(ctx, "app/deleted", &durable.Snapshot{Epoch: 7, Version: 4, Data: []byte("late")})
+			require.ErrorIs(t, err, durable.ErrFenced)
+			fails(t, 4, "was deleted", "show", "app/deleted", "-c", to.config)
+			require.NotContains(t, ok(t, "ls", "-c", to.config), "app/deleted")
+		}
+		require.Contains(t, ok(t, "copy", "--from", p.config, "--to", copied.config), "2 components there already")
+		fails(t, 4, "no component", "copy", "--from", p.config, "--to", copied.config, "app/none")
+	})
+}
+
+func TestStateOfAComponentThatTheSourceDeletedIsNotDeletedUnasked(t *testing.T) {
+	everywhere(t, func(t *testing.T, to *place) {
+		from := filePlace(t)
+		a, b := from.open(t), to.open(t)
+		fill(t, a, 7, 3, "app/c")
+		ok(t, "copy", "--from", from.config, "--to", to.config)
+		require.NoError(t, a.DeleteState(ctx, "app/c"))
+		fails(t, 5, "--force deletes it there", "copy", "--from", from.config, "--to", to.config)
+		_, err := b.LoadState(ctx, "app/c")
+		require.NoError(t, err)
+		ok(t, "copy", "--from", from.config, "--to", to.config, "--force")
+		_, err = b.LoadState(ctx, "app/c")
+		require.ErrorIs(t, err, durable.ErrNotFound)
+		require.Equal(t, fence(t, a, "app/c"), fence(t, b, "app/c"))
+	})
+}
+
+func TestADeletionThatWasInterruptedIsCompletedByTheSameCommand(t *testing.T) {
 	from, to := filePlace(t), redisPlace(t)
-	a := from.open(t)
-	fill(t, a, 7, 1, "app/kept", "app/deleted")
-	require.NoError(t, a.DeleteState(ctx, "app/deleted"))
-	ok(t, "copy", "--from", from.config, "--to", to.config, "app/deleted")
-	require.EqualValues(t, 8, fence(t, to.open(t), "app/deleted")[0])
-	fails(t, 4, "no component", "copy", "--from", from.config, "--to", to.config, "app/never")
+	a, b := from.open(t), to.open(t)
+	fill(t, a, 7, 3, "app/c")
+	require.NoError(t, a.DeleteState(ctx, "app/c"))
+	// All that had come across is the version that is to be remembered.
+	require.NoError(t, b.SaveState(ctx, "app/c", &durable.Snapshot{Epoch: 7, Version: 3, Codec: "deleted", Data: []byte{}}))
+	ok(t, "copy", "--from", from.config, "--to", to.config)
+	_, err := b.LoadState(ctx, "app/c")
+	require.ErrorIs(t, err, durable.ErrNotFound)
+	require.Equal(t, fence(t, a, "app/c"), fence(t, b, "app/c"))
 }
 
 func TestWhatIsDamagedIsSaidAndTheRestComesAlong(t *testing.T) {

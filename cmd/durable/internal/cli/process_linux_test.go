@@ -66,7 +66,10 @@ func TestMissingRightsOnFiles(t *testing.T) {
 	fill(t, p.open(t), 1, 2, "app/c")
 	program := everybodys(t)
 	before := p.picture(t)
-	for _, args := range [][]string{{"ls"}, {"verify"}, {"delete", "app/c", "--yes"}} {
+	archive := filepath.Join(filepath.Dir(program), "archive")
+	ok(t, "export", archive, "-c", p.config)
+	require.NoError(t, os.Chmod(archive, 0o644))
+	for _, args := range [][]string{{"ls"}, {"verify"}, {"delete", "app/c", "--yes"}, {"rollback", "app/c", "1", "--yes"}, {"import", archive}} {
 		cmd := exec.Command(program, append(args, "--directory", p.dir)...)
 		cmd.Env = append(os.Environ(), asProgram)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
@@ -76,6 +79,36 @@ func TestMissingRightsOnFiles(t *testing.T) {
 		require.Contains(t, string(out), "permission denied")
 	}
 	require.Equal(t, before, p.picture(t))
+}
+
+func TestAnExportWhereNobodyMayWriteLeavesWhatIsThere(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to run the program as another user")
+	}
+	from := filePlace(t)
+	fill(t, from.open(t), 1, 2, "app/c")
+	require.NoError(t, os.Chown(from.dir, 65534, 65534))
+	entries, err := os.ReadDir(from.dir)
+	require.NoError(t, err)
+	for _, e := range entries {
+		require.NoError(t, os.Chown(filepath.Join(from.dir, e.Name()), 65534, 65534))
+	}
+	program := everybodys(t)
+	for dir := filepath.Dir(from.dir); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		require.NoError(t, os.Chmod(dir, 0o755))
+	}
+	old := filepath.Join(filepath.Dir(program), "backup")
+	require.NoError(t, os.WriteFile(old, []byte("the old one"), 0o644))
+	cmd := exec.Command(program, "export", old, "--force", "--directory", from.dir)
+	cmd.Env = append(os.Environ(), asProgram)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	cmd.Dir = "/"
+	out, _ := cmd.CombinedOutput()
+	require.Equal(t, 1, cmd.ProcessState.ExitCode(), string(out))
+	require.Contains(t, string(out), "permission denied")
+	b, err := os.ReadFile(old)
+	require.NoError(t, err)
+	require.Equal(t, "the old one", string(b))
 }
 
 // everybodys returns a copy of the program that every user may run.

@@ -9,29 +9,30 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/durablestate/durable"
 	"github.com/durablestate/durable/internal/redistest"
 )
 
 func TestLs_showsWhatIsSavedAndHidesWhatTheLibraryKeeps(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *place) {
 		a := p.open(t)
-		fill(t, a, 7, 2, "app/words", "app/~starts", "app/~set", "~aside/1-1/app/words", "other/x")
+		fill(t, a, 7, 2, "app/words", "app/~starts", "~aside/1-1/app/words", "other/x")
+		saveSet(t, a, "app/~set", 7, 3, "cut")
 		_, err := a.AcquireLease(ctx, "app", "pod-0", 1e12)
 		require.NoError(t, err)
 
 		out := ok(t, "ls", "-c", p.config)
-		require.Regexp(t, `(?m)^app/words +1h00m +\d+ B +2 +pod-0 +ok$`, out)
-		require.Regexp(t, `(?m)^other/x .* - +ok$`, out)
-		require.Contains(t, out, "app/~set")
+		require.Regexp(t, `(?m)^app/words +1h00m +\d+ B +2 +pod-0 +ok +by itself$`, out)
+		require.Regexp(t, `(?m)^other/x .* - +ok +by itself$`, out)
+		require.Regexp(t, `(?m)^app/~set +1h00m .* ok +all of its components$`, out)
+		require.Regexp(t, `(?m)^app/cut +1h00m +12 B +3 +pod-0 +ok +in the set$`, out)
 		require.NotContains(t, out, "~starts")
 		require.NotContains(t, out, "~aside")
 		require.Contains(t, ok(t, "ls", "-c", p.config, "--all"), "~aside/1-1/app/words")
 
 		out = ok(t, "ls", "-c", p.config, "--system", "app", "--all", "--json")
-		require.Len(t, strings.Split(strings.TrimSpace(out), "\n"), 4, "the system and what was set aside of it")
+		require.Len(t, strings.Split(strings.TrimSpace(out), "\n"), 5, "the system and what was set aside of it")
 		first := object(t, strings.SplitN(out, "\n", 2)[0])
-		require.Equal(t, "app/words", first["id"])
+		require.Equal(t, "app/cut", first["id"])
 		require.Equal(t, "pod-0", first["owner"])
 	})
 }
@@ -70,13 +71,7 @@ func TestShowHistoryAndDiff(t *testing.T) {
 func TestShow_setsAreShownMemberByMember(t *testing.T) {
 	p := filePlace(t)
 	a := p.open(t)
-	var payload []byte
-	for _, id := range []string{"one", "two"} {
-		b, err := durable.EncodeSnapshot(id, &durable.Snapshot{Epoch: 1, Version: 5, WriteID: "w", Codec: "json", Data: []byte(`{"is":"` + id + `"}`)})
-		require.NoError(t, err)
-		payload = append(payload, b...)
-	}
-	save(t, a, "app/~set", 1, 1, string(payload))
+	saveSet(t, a, "app/~set", 1, 5, "one", "two")
 	out := ok(t, "show", "-c", p.config, "app/~set")
 	require.Contains(t, out, "# one: version 5, 12 B\n{\n  \"is\": \"one\"\n}\n# two:")
 	require.Contains(t, ok(t, "show", "-c", p.config, "app/~set", "--json"), `"state":{"one":{"is":"one"},"two":{"is":"two"}}`)

@@ -25,7 +25,11 @@ removed: the versions before stay in the history as long as it reaches.
 
 It is a take-over. A running owner is refused and told at its next save; what it
 had not saved by then is given up, which is what a rollback is for. When it
-restores, or starts again, it finds the chosen content.`,
+restores, or starts again, it finds the chosen content.
+
+Components that are saved as one consistent set go back together: name ~set. What
+a restart would not take, because the newest state is in the other place, is
+refused and the error names that place.`,
 		Args:              exactly(2),
 		ValidArgsFunction: a.completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,7 +52,9 @@ restores, or starts again, it finds the chosen content.`,
 				return err
 			}
 			r, err := transfer.RollBack(ctx, o.Store, id, version)
-			if err != nil {
+			if errors.Is(err, transfer.ErrElsewhere) {
+				return &failure{exitRefused, err}
+			} else if err != nil {
 				return err
 			}
 			if a.term.JSON {
@@ -59,34 +65,27 @@ restores, or starts again, it finds the chosen content.`,
 		},
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	cmd.Flags().BoolVar(&force, "force", false, "also to the newest version, and one component of a consistent set")
+	cmd.Flags().BoolVar(&force, "force", false, "also to the newest version")
 	return cmd
 }
 
 // mayRollBack refuses what would do nothing, or not what it seems to.
 func mayRollBack(ctx context.Context, o *opened, id string, version uint64, force bool) error {
-	snap, err := pick(ctx, o, id, version, true)
-	if err != nil || force {
+	snap, _, err := o.Version(ctx, id, version)
+	notThere := errors.Is(err, durable.ErrNotFound)
+	if err != nil && !notThere {
 		return err
 	}
-	if newest, err := o.LoadState(ctx, id); err == nil && newest.Version == snap.Version && newest.LastVersion == snap.Version {
+	if err := transfer.Elsewhere(ctx, o.Store, id); err != nil {
+		return &failure{exitRefused, err}
+	}
+	if notThere {
+		return noVersion(ctx, o, id, version, err)
+	}
+	if newest, err := o.LoadState(ctx, id); !force && err == nil && newest.Version == snap.Version && newest.LastVersion == snap.Version {
 		return fail(exitRefused, "version %d of %q is the newest already; --force saves it again and refuses a running owner", version, id)
 	}
-	set := survey.LeaseOf(id) + "/~set"
-	if survey.LeaseOf(id) == "" {
-		set = "~set"
-	}
-	if set == id {
-		return nil
-	}
-	_, err = o.LoadState(ctx, set)
-	switch {
-	case err == nil:
-		return fail(exitRefused, "the components of this system are saved as one set: roll back %q, or give --force to mix versions", set)
-	case errors.Is(err, durable.ErrNotFound):
-		return nil
-	}
-	return err
+	return nil
 }
 
 // situation says what there is and who owns it, for someone who is about to
@@ -95,49 +94,4 @@ func (a *app) situation(ctx context.Context, o *opened, id string) string {
 	c, _ := o.Newest(ctx, id)
 	own := o.Ownership(ctx, survey.LeaseOf(id))
 	return fmt.Sprintf("%s: version %d, %s old, %s, %s; %s", ui.Plain(id), c.Version, ui.Since(c.SavedAt, time.Now()), ui.Size(c.Bytes), c.Verdict, ui.Plain(own.String()))
-}
-
-func (a *app) deletion() *cobra.Command {
-	var yes bool
-	cmd := &cobra.Command{
-		Use:   "delete ID",
-		Short: "Delete all generations of a component and fence its owner off",
-		Long: `Delete removes all generations of one component. Its fence is raised, so that a
-running owner is refused at its next save and cannot bring the state back; when it
-restores it starts fresh. There is no way back: export first.`,
-		Args:              exactly(1),
-		ValidArgsFunction: a.completeIDs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			o, err := a.conn.changing(ctx)
-			if err != nil {
-				return err
-			}
-			defer o.Close()
-			id := o.Name(args[0])
-			if _, err := o.LoadState(ctx, id); err != nil && survey.VerdictOf(err) == survey.Missing {
-				return unknown(ctx, o, id, err)
-			} else if err != nil && survey.VerdictOf(err) == survey.Unreadable {
-				return err
-			}
-			question := fmt.Sprintf("%s\nDelete %q with all its generations?", a.situation(ctx, o, id), id)
-			if err := a.term.Confirm(ctx, question, yes); err != nil {
-				return err
-			}
-			if err := o.DeleteState(ctx, id); err != nil {
-				return err
-			}
-			f, err := o.Fence(ctx, id)
-			if err != nil {
-				return err
-			}
-			if a.term.JSON {
-				return a.term.Emit(map[string]any{"id": id, "deleted": true, "fence": f})
-			}
-			a.term.Printf("%s: deleted; its fence is epoch %d, version %d, and a running owner is refused\n", ui.Plain(id), f.Epoch, f.Version)
-			return nil
-		},
-	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	return cmd
 }

@@ -6,9 +6,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -34,15 +32,15 @@ func (a *app) show() *cobra.Command {
 			}
 			defer o.Close()
 			id := o.Name(args[0])
-			snap, err := pick(ctx, o, id, version, cmd.Flags().Changed("version"))
+			p, err := pick(ctx, o, id, version, cmd.Flags().Changed("version"))
 			if err != nil {
 				return err
 			}
 			if raw {
-				_, err = a.term.Out.Write(snap.Data)
+				_, err = a.term.Out.Write(p.Data)
 				return err
 			}
-			return a.printState(ctx, o, id, snap)
+			return a.printState(ctx, o, id, p)
 		},
 	}
 	cmd.Flags().Uint64Var(&version, "version", 0, "show this `version` instead of the newest")
@@ -50,73 +48,45 @@ func (a *app) show() *cobra.Command {
 	return cmd
 }
 
-// pick loads a version, or the newest one.
-func pick(ctx context.Context, o *opened, id string, version uint64, given bool) (*durable.Snapshot, error) {
-	if !given {
-		snap, err := o.LoadState(ctx, id)
-		return snap, unknown(ctx, o, id, err)
-	}
-	snap, err := o.LoadSnapshot(ctx, id, version)
-	if errors.Is(err, durable.ErrNotFound) {
-		return nil, noVersion(ctx, o, id, version, err)
-	}
-	return snap, err
-}
-
-// noVersion says which versions there are instead.
-func noVersion(ctx context.Context, o *opened, id string, version uint64, err error) error {
-	infos, _ := o.ListSnapshots(ctx, id)
-	var have []string
-	for _, i := range infos {
-		have = append(have, strconv.FormatUint(i.Version, 10))
-	}
-	if len(have) == 0 {
-		return unknown(ctx, o, id, err)
-	}
-	return fail(exitNotFound, "version %d of %q is not stored; there are %s", version, id, strings.Join(have, ", "))
-}
-
-// unknown tells an id that nobody ever saved from one that was deleted.
-func unknown(ctx context.Context, o *opened, id string, err error) error {
-	if !errors.Is(err, durable.ErrNotFound) {
-		return err
-	}
-	f, ferr := o.Fence(ctx, id)
-	if ferr == nil && f.Version > 0 {
-		return fail(exitNotFound, "%q was deleted; its fence is epoch %d, version %d", id, f.Epoch, f.Version)
-	}
-	return fail(exitNotFound, "no component %q in %s; durable ls lists them", id, o.where())
-}
-
-func (a *app) printState(ctx context.Context, o *opened, id string, snap *durable.Snapshot) error {
-	infos, err := o.ListSnapshots(ctx, id)
+func (a *app) printState(ctx context.Context, o *opened, id string, p *picked) error {
+	list, err := histories(ctx, o, id)
 	if err != nil {
 		return err
 	}
-	fence, err := o.Fence(ctx, id)
+	fence, err := o.Fence(ctx, cmp.Or(p.in, id))
 	if err != nil {
 		return err
 	}
 	own := o.Ownership(ctx, survey.LeaseOf(id))
 	if a.term.JSON {
-		return a.term.Emit(map[string]any{
-			"id": id, "version": snap.Version, "epoch": snap.Epoch, "write_id": snap.WriteID, "saved_at": snap.SavedAt,
-			"codec": snap.Codec, "schema": snap.Schema, "bytes": len(snap.Data), "fence": fence,
-			"owner": own.Holder(time.Now()), "lease": own.State(time.Now()), "history": generations(infos), "state": stateJSON(id, snap),
-		})
+		m := map[string]any{
+			"id": id, "version": p.Version, "epoch": p.Epoch, "write_id": p.WriteID, "saved_at": p.SavedAt,
+			"codec": p.Codec, "schema": p.Schema, "bytes": len(p.Data), "fence": fence,
+			"owner": own.Holder(time.Now()), "lease": own.State(time.Now()), "history": list, "state": stateJSON(id, p.Snapshot),
+		}
+		if p.in != "" {
+			m["in"] = p.in
+		}
+		return a.term.Emit(m)
 	}
 	now := time.Now()
 	a.term.Printf("component  %s\n", ui.Plain(id))
-	a.term.Printf("version    %d, saved %s (%s ago)\n", snap.Version, ui.Time(snap.SavedAt), ui.Since(snap.SavedAt, now))
-	a.term.Printf("epoch      %d\n", snap.Epoch)
+	if p.in != "" {
+		a.term.Printf("stored     in %s, together with the other components\n", ui.Plain(p.in))
+	}
+	if p.own > 0 {
+		a.term.Printf("           its own version %d is older, a restart does not take it\n", p.own)
+	}
+	a.term.Printf("version    %d, saved %s (%s ago)\n", p.Version, ui.Time(p.SavedAt), ui.Since(p.SavedAt, now))
+	a.term.Printf("epoch      %d\n", p.Epoch)
 	a.term.Printf("fence      epoch %d, version %d\n", fence.Epoch, fence.Version)
-	a.term.Printf("format     codec %s, schema %d, write id %s\n", cmp.Or(ui.Plain(snap.Codec), "-"), snap.Schema, cmp.Or(snap.WriteID, "-"))
-	a.term.Printf("size       %s\n", ui.Size(int64(len(snap.Data))))
+	a.term.Printf("format     codec %s, schema %d, write id %s\n", cmp.Or(ui.Plain(p.Codec), "-"), p.Schema, cmp.Or(p.WriteID, "-"))
+	a.term.Printf("size       %s\n", ui.Size(int64(len(p.Data))))
 	a.term.Printf("owner      %s\n\n", ui.Plain(own.String()))
-	if err := a.printHistory(infos); err != nil {
+	if err := a.printHistory(list); err != nil {
 		return err
 	}
-	a.term.Printf("\n%s\n", stateText(id, snap))
+	a.term.Printf("\n%s\n", stateText(id, p.Snapshot))
 	return nil
 }
 
@@ -126,6 +96,14 @@ func stateText(id string, snap *durable.Snapshot) string {
 		if members, err := survey.Members(snap.Data); err == nil {
 			var b strings.Builder
 			for _, m := range members {
+				if m.Err != nil {
+					fmt.Fprintf(&b, "# %s: cannot be read: %s\n", ui.Plain(m.ID), ui.Plain(m.Err.Error()))
+					continue
+				}
+				if m.Deleted {
+					fmt.Fprintf(&b, "# %s: removed\n", ui.Plain(m.ID))
+					continue
+				}
 				fmt.Fprintf(&b, "# %s: version %d, %s\n%s\n", ui.Plain(m.ID), m.Version, ui.Size(int64(len(m.Data))), stateText("", &m.Snapshot))
 			}
 			return strings.TrimRight(b.String(), "\n")
@@ -151,6 +129,9 @@ func stateJSON(id string, snap *durable.Snapshot) any {
 			m := map[string]any{}
 			for i := range members {
 				m[members[i].ID] = stateJSON("", &members[i].Snapshot)
+				if members[i].Err != nil || members[i].Deleted {
+					m[members[i].ID] = nil
+				}
 			}
 			return m
 		}

@@ -76,7 +76,8 @@ type watched struct {
 
 func (w *watcher) show(rows []listed, err error) {
 	order(rows, "age")
-	now, t := time.Now(), ui.NewTable("COMPONENT", ">AGE", ">SIZE", ">VERSION", ">SAVES", "OWNER", "VERDICT")
+	columns, where := w.a.whereColumn(rows)
+	now, t := time.Now(), ui.NewTable(append([]string{"COMPONENT", ">AGE", ">SIZE", ">VERSION", ">SAVES", "OWNER", "VERDICT"}, columns...)...)
 	for _, r := range rows {
 		if _, ok := w.first[r.ID]; !ok {
 			w.first[r.ID] = r.LastVersion
@@ -88,7 +89,8 @@ func (w *watcher) show(rows []listed, err error) {
 		if w.a.term.JSON {
 			_ = w.a.term.Emit(watched{now.UTC(), r, saves})
 		}
-		t.Add(ui.Plain(r.ID), ui.Age(time.Duration(r.Age*float64(time.Second))), ui.Size(r.Bytes), fmt.Sprint(r.Version), fmt.Sprint(saves), ui.Plain(r.Owner), string(r.Verdict))
+		t.Add(append([]string{ui.Plain(r.ID), ui.Age(time.Duration(r.Age * float64(time.Second))), ui.Size(r.Bytes), fmt.Sprint(r.Version), fmt.Sprint(saves),
+			ui.Plain(r.Owner), string(r.Verdict)}, where(r)...)...)
 	}
 	if !w.a.term.JSON {
 		w.draw(rows, t, now, err)

@@ -52,6 +52,8 @@ func run() error {
 // A recorder runs commands in a directory of its own.
 type recorder struct {
 	dir, addr string
+	database  string // of Redis
+	cuts      bool   // the harness saves consistent cuts
 	server    *exec.Cmd
 	harness   *exec.Cmd
 	log       bytes.Buffer // of the harness
@@ -113,7 +115,7 @@ func (r *recorder) await() error {
 }
 
 func (r *recorder) env() []string {
-	return append(os.Environ(), "REDIS_URL=redis://"+r.addr, "STATE_ADAPTER=redis", "SNAPSHOT_INTERVAL=1s", "NO_COLOR=1",
+	return append(os.Environ(), "REDIS_URL=redis://"+r.addr+r.database, "STATE_ADAPTER=redis", "SNAPSHOT_INTERVAL=1s", "NO_COLOR=1",
 		"PATH="+filepath.Join(r.dir, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
 }
 
@@ -125,7 +127,7 @@ func (r *recorder) startHarness() error {
 	}
 	r.log.Reset()
 	r.harness = exec.Command(filepath.Join(r.dir, "bin", "harness"), "-listen", listen, "-rate", "200")
-	r.harness.Dir, r.harness.Env, r.harness.Stderr = r.dir, r.env(), &r.log
+	r.harness.Dir, r.harness.Env, r.harness.Stderr = r.dir, append(r.env(), fmt.Sprintf("CONSISTENT=%v", r.cuts)), &r.log
 	if err := r.harness.Start(); err != nil {
 		return err
 	}

@@ -4,13 +4,16 @@ import "strings"
 
 // play is the session.
 func (r *recorder) play() error {
-	r.say("Made by `go run ./cmd/durable/internal/record`: Redis and the harness example run, and `redis.yaml` names its system.")
+	r.say("Made by `go run ./cmd/durable/internal/record`: Redis and the harness example run, at first with `consistent: false`, and\n`redis.yaml` names its system.")
 	if err := r.startHarness(); err != nil {
 		return err
 	}
 	r.look()
 	r.judge()
 	if err := r.goBack(); err != nil {
+		return err
+	}
+	if err := r.together(); err != nil {
 		return err
 	}
 	r.move()
@@ -52,6 +55,34 @@ func (r *recorder) goBack() error {
 	r.shell("durable history -c redis.yaml metrics")
 	r.stopHarness(true)
 	return nil
+}
+
+// together is the session with a set.
+func (r *recorder) together() error {
+	r.say("### Components that are saved as one set")
+	r.say("The same program with `consistent: true`, in a database of its own:")
+	r.cuts, r.database = true, "/1"
+	defer func() { r.database = "" }()
+	if err := r.startHarness(); err != nil {
+		return err
+	}
+	r.shell("durable ls -c redis.yaml", "durable history -c redis.yaml metrics", "durable rollback -c redis.yaml metrics "+r.versionOf("metrics", 2)+" --yes",
+		"durable rollback -c redis.yaml '~set' "+r.versionOf("~set", 1)+" --yes")
+	r.stopHarness(false)
+	r.say("The harness was told, and stopped. Started again, it restores all of its components from the chosen set:")
+	r.shell("durable drill -c redis.yaml", "durable show -c redis.yaml metrics | head -n 4")
+	if err := r.startHarness(); err != nil {
+		return err
+	}
+	r.shell("durable history -c redis.yaml '~set'")
+	r.stopHarness(true)
+	return nil
+}
+
+// versionOf returns a version of a component, 0 being the newest.
+func (r *recorder) versionOf(id string, n int) string {
+	list := strings.Fields(r.output("durable history -c redis.yaml '" + id + `' --json | sed 's/.*"version":\([0-9]*\).*/\1/'`))
+	return list[min(n, len(list)-1)]
 }
 
 func lastLine(text string) string {

@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -11,7 +12,7 @@ import (
 // A Verdict says in a word how sound a component or a generation is.
 type Verdict string
 
-// The verdicts. All but OK and Unverified are something to look at.
+// The verdicts. All but OK, Unverified and Removed are something to look at.
 const (
 	OK         Verdict = "ok"         // every byte that was looked at verifies
 	Unverified Verdict = "unverified" // a plain value without checksums
@@ -22,11 +23,13 @@ const (
 	Corrupt    Verdict = "corrupt"    // nothing verifies
 	TooNew     Verdict = "too-new"    // a newer program wrote it
 	Missing    Verdict = "missing"    // never saved, or deleted
+	Removed    Verdict = "removed"    // the program has no such component any more
 	Unreadable Verdict = "unreadable" // it could not be read
 )
 
-// Sound reports whether a restore would give the newest state back.
-func (v Verdict) Sound() bool { return v == OK || v == Unverified }
+// Sound reports whether a restore would give the newest state back, if there is to
+// be one.
+func (v Verdict) Sound() bool { return v == OK || v == Unverified || v == Removed }
 
 // VerdictOf names the error of a load.
 func VerdictOf(err error) Verdict {
@@ -58,6 +61,10 @@ type Component struct {
 	AllBytes    int64     `json:"all_bytes,omitempty"`   // of these
 	Verdict     Verdict   `json:"verdict"`
 	Detail      string    `json:"detail,omitempty"`
+	In          string    `json:"in,omitempty"`          // the set that has this state; empty: it is stored by itself
+	Own         uint64    `json:"own_version,omitempty"` // of an older state that is stored by itself
+
+	err error // of the load
 }
 
 // Newest looks at the newest generation of a component that verifies.
@@ -79,8 +86,11 @@ func (s *Store) Newest(ctx context.Context, id string) (Component, *durable.Snap
 	return c, snap
 }
 
+// Err returns why there is no state, nil if there is one.
+func (c *Component) Err() error { return c.err }
+
 func (c *Component) fail(err error) {
-	c.Detail = err.Error()
+	c.err, c.Detail = err, err.Error()
 	if e := (*durable.Error)(nil); errors.As(err, &e) {
 		c.Epoch, c.LastVersion = e.Epoch, e.Version
 	}
@@ -98,7 +108,25 @@ func (s *Store) Verify(ctx context.Context, id string) (Component, []durable.Sna
 	if c.Verdict == OK {
 		s.checkNewest(ctx, &c)
 	}
+	if IsSet(id) && (c.Verdict == OK || c.Verdict == Degraded) {
+		s.checkMembers(ctx, &c)
+	}
 	return c, infos
+}
+
+// checkMembers finds out whether the members of a set can be read.
+func (s *Store) checkMembers(ctx context.Context, c *Component) {
+	snap, err := s.LoadState(ctx, c.ID)
+	if err != nil {
+		return // superseded or deleted since
+	}
+	members, err := Members(snap.Data)
+	for _, m := range members {
+		err = cmp.Or(err, m.Err)
+	}
+	if err != nil {
+		c.Verdict, c.Detail = Corrupt, unread(err)
+	}
 }
 
 // judge takes what a listing says, newest first, in.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/internal/store"
 )
 
 // Owners remembers the leases that cover components. It is safe for concurrent
@@ -21,6 +22,7 @@ type Owners struct {
 // An Ownership is who owns the components of a system.
 type Ownership struct {
 	Lease *durable.Lease // nil: nobody ever did, or it could not be read
+	Gone  bool           // the holder's process has ended, although the lease has not
 	Err   error
 }
 
@@ -42,16 +44,18 @@ func (o *Owners) Of(ctx context.Context, id string) Ownership {
 
 // Ownership reads the lease name.
 func (s *Store) Ownership(ctx context.Context, name string) Ownership {
+	ctx, gone := store.AskHolder(ctx)
 	l, err := s.LoadLease(ctx, name)
 	if errors.Is(err, durable.ErrNotFound) {
 		return Ownership{}
 	}
-	return Ownership{l, err}
+	return Ownership{l, *gone, err}
 }
 
-// Live reports whether somebody holds the lease, by this machine's clock.
+// Live reports whether somebody holds the lease, by this machine's clock and by
+// what a file store knows of its holder.
 func (w Ownership) Live(now time.Time) bool {
-	return w.Lease != nil && !w.Lease.Released && now.Before(w.Lease.Expires)
+	return w.Lease != nil && !w.Lease.Released && !w.Gone && now.Before(w.Lease.Expires)
 }
 
 // Holder names a living owner, "-" if there is none, "?" if that cannot be read.
@@ -76,6 +80,8 @@ func (w Ownership) State(now time.Time) string {
 		return "released"
 	case w.Live(now):
 		return "held"
+	case w.Gone:
+		return "holder gone"
 	}
 	return "expired"
 }
@@ -92,6 +98,9 @@ func (w Ownership) String() string {
 		return fmt.Sprintf("nobody owns it; %s released it", w.Lease.Holder)
 	case "held":
 		return fmt.Sprintf("%s owns it (epoch %d, its lease ends in %s unless renewed)", w.Lease.Holder, w.Lease.Epoch, w.Lease.Expires.Sub(now).Round(time.Second))
+	}
+	if w.Gone {
+		return fmt.Sprintf("nobody owns it; the process of %s has ended without a release, and the next one gets the lease at once", w.Lease.Holder)
 	}
 	return fmt.Sprintf("nobody owns it; the lease of %s ended %s ago without a release", w.Lease.Holder, now.Sub(w.Lease.Expires).Round(time.Second))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/durablestate/durable"
 	"github.com/durablestate/durable/cmd/durable/internal/survey"
+	"github.com/durablestate/durable/internal/store"
 )
 
 var ctx = context.Background()
@@ -89,14 +91,42 @@ func TestEachStopsAtTheFirstError(t *testing.T) {
 	require.EqualError(t, err, "number 3")
 }
 
-func TestSetsThatAreCutOffAreNotRead(t *testing.T) {
-	b, err := durable.EncodeSnapshot("one", &durable.Snapshot{Version: 1, WriteID: "w", Data: []byte(strings.Repeat("x", 50))})
+func TestDeletedComponentsAreListedWhereTheyAreAskedFor(t *testing.T) {
+	files, err := durable.NewFileAdapter(t.TempDir(), nil)
 	require.NoError(t, err)
-	members, err := survey.Members(append(b, b...))
+	defer files.Close()
+	for _, a := range []durable.StateAdapter{durable.NewMemoryAdapter(nil), files} {
+		s, err := survey.New(a, "")
+		require.NoError(t, err)
+		for _, id := range []string{"deleted", "kept"} {
+			require.NoError(t, a.SaveState(ctx, id, &durable.Snapshot{Data: []byte("x")}))
+		}
+		require.NoError(t, a.DeleteState(ctx, "deleted"))
+		require.NoError(t, s.ClaimState(ctx, "claimed", 5))
+		ids, err := s.IDs(ctx)
+		require.NoError(t, err)
+		require.Equal(t, []string{"kept"}, ids)
+		ids, err = s.IDs(store.WithDeleted(ctx))
+		require.NoError(t, err)
+		require.Equal(t, []string{"deleted", "kept"}, ids)
+	}
+}
+
+func TestSetsThatAreCutOffOrHoldAComponentTwiceAreNotRead(t *testing.T) {
+	member := func(id string) []byte {
+		b, err := durable.EncodeSnapshot(id, &durable.Snapshot{Version: 1, WriteID: "w", Data: []byte(strings.Repeat("x", 50))})
+		require.NoError(t, err)
+		return b
+	}
+	one, two := member("one"), member("two")
+	members, err := survey.Members(slices.Concat(one, two))
 	require.NoError(t, err)
 	require.Len(t, members, 2)
-	for cut := 1; cut < len(b); cut++ {
-		_, err := survey.Members(append(b, b[:cut]...))
+	_, err = survey.Members(slices.Concat(one, one))
+	require.ErrorIs(t, err, durable.ErrCorrupt)
+	for cut := 1; cut < len(two); cut++ {
+		members, err := survey.Members(slices.Concat(one, two[:cut]))
 		require.Error(t, err)
+		require.Len(t, members, 1)
 	}
 }

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ type Result struct {
 type Options struct {
 	Force  bool // replace other state, and take it over from its owner
 	DryRun bool // only say what would be done
+	Places *Places
 }
 
 // ErrOther: the target holds state that is no earlier part of what is delivered.
@@ -45,7 +47,11 @@ var ErrOther = errors.New("the target holds other state of this component; --for
 // history, which the same delivery completes.
 func Deliver(ctx context.Context, to *survey.Store, it *Item, o Options) (Result, error) {
 	d := &delivery{to: to, it: it, r: Result{ID: it.ID}}
-	if err := d.plan(ctx, o.Force); err != nil {
+	err := d.plan(ctx, o.Force)
+	if err == nil || Refused(err) { // what --force does not help against is said first
+		err = cmp.Or(d.agree(ctx, o.Places), err)
+	}
+	if err != nil {
 		return d.r, fmt.Errorf("%q: %w", it.ID, err)
 	}
 	if o.DryRun {
@@ -71,6 +77,7 @@ type delivery struct {
 	above uint64   // versions go on above this when it is taken over
 	claim uint64   // the fence's epoch in the end
 	plain bool     // the item is a plain value and the target has it
+	bury  bool     // the target has to learn of a deletion
 }
 
 // plan compares the item with what the target holds.
@@ -80,7 +87,10 @@ func (d *delivery) plan(ctx context.Context, force bool) error {
 		return err
 	}
 	d.claim = d.it.Fence.Epoch
-	if len(d.it.Versions) == 0 {
+	switch {
+	case len(d.it.Versions) == 0 && d.it.Verdict == survey.Missing && d.it.Fence.Version > 0:
+		return d.planBurial(ctx, f, force)
+	case len(d.it.Versions) == 0:
 		d.r.Outcome = Fenced
 		return nil
 	}
@@ -132,6 +142,9 @@ func (r *refusal) Error() string {
 	return fmt.Sprintf("%v (target's fence: epoch %d, version %d)", r.err, r.fence.Epoch, r.fence.Version)
 }
 func (r *refusal) Unwrap() error { return r.err }
+
+// Refused reports that the target's state or fence forbids a delivery.
+func Refused(err error) bool { return errors.As(err, new(*refusal)) }
 
 // common returns the newest version of the target if it is the same generation
 // in the item, and whether the target holds state at all.
@@ -200,6 +213,9 @@ func (d *delivery) write(ctx context.Context) error {
 			}
 			d.above++
 			s.Epoch, s.Version, s.WriteID = d.epoch, d.above, ""
+			if err := d.reseal(s); err != nil {
+				return err
+			}
 		}
 		if err := d.to.SaveState(ctx, d.it.ID, s); err != nil {
 			return err
@@ -207,12 +223,26 @@ func (d *delivery) write(ctx context.Context) error {
 		d.r.Written++
 		d.r.Bytes += int64(len(s.Data))
 	}
+	if d.bury {
+		if err := d.burial(ctx); err != nil {
+			return err
+		}
+	}
 	if d.claim == 0 {
 		return nil
 	}
 	err := d.to.ClaimState(ctx, d.it.ID, d.claim)
 	if errors.Is(err, durable.ErrFenced) { // it is higher already
 		return nil
+	}
+	return err
+}
+
+// reseal gives the members of a set the epoch and version of the whole, where that
+// has new ones.
+func (d *delivery) reseal(s *durable.Snapshot) (err error) {
+	if survey.IsSet(d.it.ID) {
+		s.Data, err = survey.Reseal(s.Data, s.Epoch, s.Version)
 	}
 	return err
 }
@@ -246,6 +276,12 @@ func (d *delivery) verify(ctx context.Context) error {
 		there, err := d.to.LoadSnapshot(ctx, d.it.ID, g.Version)
 		if err != nil {
 			return err
+		}
+		if d.epoch != 0 {
+			mine.Epoch, mine.Version = d.epoch, there.Version
+			if err := d.reseal(mine); err != nil {
+				return err
+			}
 		}
 		if !equal(mine, there) || exact && (there.Version != mine.Version || there.Epoch != mine.Epoch) {
 			return fmt.Errorf("version %d of the target is not version %d of the source (entry %d): somebody else may have saved", g.Version, mine.Version, n+1)

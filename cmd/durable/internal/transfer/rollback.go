@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/durablestate/durable"
 	"github.com/durablestate/durable/cmd/durable/internal/survey"
@@ -24,18 +26,26 @@ type Rollback struct {
 // component at the same moment.
 const takeOvers = 5
 
+// ErrElsewhere: a restart takes the state of the component from another place.
+var ErrElsewhere = errors.New("a restart would not take it")
+
 // RollBack makes the content of an older version the newest state. It takes the
 // component over: a running owner is refused from then on and finds the older
-// content when it restores. Whatever was saved before stays in the history.
+// content when it restores. Whatever was saved before stays in the history. The
+// version of a component may be one that a set has.
+//
+// A set is taken over with its components, and a component with the set of its
+// system, because the owner may save in the other place from now on. The error is
+// ErrElsewhere when the newest state is there already.
 func RollBack(ctx context.Context, s *survey.Store, id string, version uint64) (*Rollback, error) {
-	old, err := s.LoadSnapshot(ctx, id, version)
+	old, _, err := s.Version(ctx, id, version)
 	if err != nil {
 		return nil, err
 	}
 	for range takeOvers {
 		var r *Rollback
 		if r, err = rollBackOnce(ctx, s, id, old); err == nil {
-			return r, confirm(ctx, s, r, old)
+			return r, nil
 		}
 		if !errors.Is(err, durable.ErrFenced) && !errors.Is(err, durable.ErrConflict) {
 			break
@@ -45,37 +55,139 @@ func RollBack(ctx context.Context, s *survey.Store, id string, version uint64) (
 }
 
 func rollBackOnce(ctx context.Context, s *survey.Store, id string, old *durable.Snapshot) (*Rollback, error) {
+	others, err := otherPlaces(ctx, s, id, old)
+	if err != nil {
+		return nil, err
+	}
+	epoch, err := above(ctx, s, id, others)
+	if err != nil {
+		return nil, err
+	}
+	for _, claimed := range append(others, id) {
+		if err := s.ClaimState(ctx, claimed, epoch); err != nil {
+			return nil, err
+		}
+	}
+	if err := Elsewhere(ctx, s, id); err != nil { // nobody below can save any more
+		return nil, err
+	}
 	f, err := s.Fence(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	epoch := f.Epoch
+	r := &Rollback{ID: id, From: f.Version, To: old.Version, Version: f.Version, Epoch: epoch}
+	data := old.Data
+	switch {
+	case survey.IsSet(id):
+		data, err = survey.Reseal(data, epoch, f.Version+1)
+	case len(others) > 0: // above what is left of a set that has no state any more
+		var set survey.Fence
+		set, err = s.Fence(ctx, others[0])
+		r.Version = max(f.Version, set.Version)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if r.Version == math.MaxUint64 {
+		return nil, errors.New("no version is left")
+	}
+	r.Version++
+	err = s.SaveState(ctx, id, &durable.Snapshot{Epoch: r.Epoch, Version: r.Version, Schema: old.Schema, Codec: old.Codec, Data: data})
+	if err != nil {
+		return nil, err
+	}
+	return r, confirm(ctx, s, r, data)
+}
+
+// otherPlaces returns where else the owner of a component may save it.
+func otherPlaces(ctx context.Context, s *survey.Store, id string, old *durable.Snapshot) ([]string, error) {
+	switch {
+	case survey.Internal(id):
+		return nil, nil
+	case !survey.IsSet(id):
+		return []string{survey.SetOf(id)}, nil
+	}
+	set := s.Set(ctx, id)
+	members, err := survey.Members(old.Data)
+	if err != nil {
+		return nil, fmt.Errorf("version %d of the set cannot be read: %w", old.Version, err)
+	}
+	var ids []string
+	for _, m := range append(members, set.Members...) {
+		if full := set.Full(&m); !slices.Contains(ids, full) {
+			ids = append(ids, full)
+		}
+	}
+	return ids, nil
+}
+
+// above returns an epoch above that of the owner and of every place.
+func above(ctx context.Context, s *survey.Store, id string, others []string) (uint64, error) {
+	var epoch uint64
+	for _, place := range append([]string{id}, others...) {
+		f, err := s.Fence(ctx, place)
+		if err != nil {
+			return 0, err
+		}
+		epoch = max(epoch, f.Epoch)
+	}
 	if w := s.Ownership(ctx, survey.LeaseOf(id)); w.Err != nil {
-		return nil, w.Err
+		return 0, w.Err
 	} else if w.Lease != nil {
 		epoch = max(epoch, w.Lease.Epoch)
 	}
 	if epoch == math.MaxUint64 {
-		return nil, errors.New("no epoch is left")
+		return 0, errors.New("no epoch is left")
 	}
-	if err := s.ClaimState(ctx, id, epoch+1); err != nil {
-		return nil, err
+	return epoch + 1, nil
+}
+
+// Elsewhere returns ErrElsewhere when a restart takes the component, or components
+// of the set, from another place.
+func Elsewhere(ctx context.Context, s *survey.Store, id string) error {
+	if survey.Internal(id) {
+		return nil
 	}
-	if f, err = s.Fence(ctx, id); err != nil { // nobody below can save any more
-		return nil, err
+	set := s.Set(ctx, id)
+	if !survey.IsSet(id) {
+		own, _ := s.Newest(ctx, id)
+		if c := set.Restored(own); c.In != "" && !without(c.Verdict) {
+			return fmt.Errorf("%w: %q is saved as a part of %q, all of whose components go back together: roll that back", ErrElsewhere, id, set.ID)
+		}
+		return nil
 	}
-	if f.Version == math.MaxUint64 {
-		return nil, errors.New("no version is left")
+	var newer []string
+	for i := range set.Members {
+		own, _ := s.Newest(ctx, set.Full(&set.Members[i]))
+		if set.Restored(own).In == "" {
+			newer = append(newer, fmt.Sprintf("%q", own.ID))
+		}
 	}
-	err = s.SaveState(ctx, id, &durable.Snapshot{Epoch: epoch + 1, Version: f.Version + 1, Schema: old.Schema, Codec: old.Codec, Data: old.Data})
-	return &Rollback{ID: id, From: f.Version, To: old.Version, Version: f.Version + 1, Epoch: epoch + 1}, err
+	if len(newer) > 0 {
+		return fmt.Errorf("%w: the components have newer states of their own: roll these back, one by one: %s", ErrElsewhere, strings.Join(newer, ", "))
+	}
+	return nil
+}
+
+// without reports that what had the newest state has none any more.
+func without(v survey.Verdict) bool {
+	return v == survey.Missing || v == survey.Removed || v == survey.Expired || v == survey.Lost || v == survey.Corrupt
 }
 
 // confirm reads the new version back.
-func confirm(ctx context.Context, s *survey.Store, r *Rollback, old *durable.Snapshot) error {
+func confirm(ctx context.Context, s *survey.Store, r *Rollback, data []byte) error {
 	got, err := s.LoadSnapshot(ctx, r.ID, r.Version)
-	if err == nil && !bytes.Equal(got.Data, old.Data) {
-		err = fmt.Errorf("version %d is not what was saved", r.Version)
+	switch {
+	case err != nil:
+		return err
+	case !bytes.Equal(got.Data, data):
+		return fmt.Errorf("version %d is not what was saved", r.Version)
+	case survey.IsSet(r.ID) || survey.Internal(r.ID):
+		return nil
 	}
-	return err
+	own, _ := s.Newest(ctx, r.ID)
+	if c := s.Set(ctx, r.ID).Restored(own); c.In != "" {
+		return fmt.Errorf("%w: version %d was saved, and %s", ErrElsewhere, r.Version, c.Detail)
+	}
+	return nil
 }

@@ -145,7 +145,7 @@ func TestASetSpillsAndIsTakenFromThereInEitherMode(t *testing.T) {
 		for life, set := range []bool{true, false} {
 			var down atomic.Bool
 			o, next := consistent(quiet()), quiet()
-			o.CloseTimeout, next.Consistent = 300*time.Millisecond, set
+			o.CloseTimeout, next.Consistent = time.Second, set
 			o.Spill = durable.NewMemoryAdapter(nil)
 			next.Spill = o.Spill
 			d := startDuo(t, refusing{open(), &down}, named("same", o))

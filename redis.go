@@ -31,8 +31,8 @@ import (
 // rights suffices (for the prefix "autocoder:state:"); Audit also needs +info, and
 // "fsync" before Redis 7.2 +config|get:
 //
-//	on >password resetchannels -@all +ping +select +role +eval +evalsha +get +getrange +strlen
-//	  +exists +set +rename +del +pexpireat +persist +pttl +hmget +time +scan +wait +waitaof
+//	on >password resetchannels -@all +ping +select +role +eval +evalsha +get +mget +getrange
+//	  +strlen +bitcount +exists +set +mset +rename +del +pexpireat +persist +pttl +hmget +time +scan +wait +waitaof
 //	  ~autocoder:state:* ~{autocoder:state:*
 type RedisAdapter struct {
 	base

@@ -20,6 +20,41 @@ type acked struct {
 	event  string
 
 	losses atomic.Uint64
+
+	damaged  map[string]bool // components whose state was seen not to verify
+	suspects atomic.Int32    // how many those are
+}
+
+// distrust notes that the state of id was seen not to verify, so that the next
+// save has it judged: scripts cannot.
+func (a *acked) distrust(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.damaged == nil {
+		a.damaged = map[string]bool{}
+	}
+	if len(a.damaged) < mostAcked {
+		a.damaged[id] = true
+	}
+	a.suspects.Store(int32(len(a.damaged)))
+}
+
+// distrusts reports whether that was noted of id.
+func (a *acked) distrusts(id string) bool {
+	if a.suspects.Load() == 0 {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.damaged[id]
+}
+
+// trust forgets what was noted of id.
+func (a *acked) trust(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.damaged, id)
+	a.suspects.Store(int32(len(a.damaged)))
 }
 
 // mark returns what is known of id before a call, against which the answer to

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"runtime"
 	"sync"
 
 	"github.com/durablestate/durable/internal/store"
@@ -37,7 +38,6 @@ func newBatcher(run func([]*job)) *batcher {
 
 // do returns nil once j has run, and an error when it has not, or may not have.
 func (b *batcher) do(ctx context.Context, closing <-chan struct{}, j *job) error {
-	j.done = make(chan struct{})
 	ok, lead := b.add(j, ctx.Value(mayCancel{}) == nil)
 	switch {
 	case !ok:
@@ -68,6 +68,9 @@ type mayCancel struct{}
 func (b *batcher) add(j *job, inline bool) (ok, lead bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if inline = inline && b.running == 0 && j.size <= alone; !inline {
+		j.done = make(chan struct{})
+	}
 	switch {
 	case b.closed:
 		return false, false
@@ -75,13 +78,14 @@ func (b *batcher) add(j *job, inline bool) (ok, lead bool) {
 		b.wg.Go(func() { b.sendAlone(j) })
 	case b.running == flights:
 		b.waiting = append(b.waiting, j)
-	case inline && b.running == 0:
+	case inline:
 		b.running++
 		b.wg.Add(1)
 		return true, true
 	default:
 		b.running++
-		b.wg.Go(func() { b.drain([]*job{j}) })
+		b.waiting = append(b.waiting, j)
+		b.wg.Go(func() { b.drain(nil) })
 	}
 	return true, false
 }
@@ -100,9 +104,14 @@ func (b *batcher) leave(j *job) {
 	b.mu.Unlock()
 }
 
+// drain sends batch and then, in turn, what gathers. Callers that can run now,
+// many of them woken by the last answers, come in first: a pipeline for one job
+// costs as much as one for many.
 func (b *batcher) drain(batch []*job) {
-	for ; batch != nil; batch = b.next() {
+	for first := batch == nil; first || batch != nil; first = false {
 		b.send(batch)
+		runtime.Gosched()
+		batch = b.next()
 	}
 }
 
@@ -118,9 +127,14 @@ func (b *batcher) sendAlone(j *job) {
 }
 
 func (b *batcher) send(batch []*job) {
+	if len(batch) == 0 {
+		return
+	}
 	b.run(batch)
 	for _, j := range batch {
-		close(j.done)
+		if j.done != nil {
+			close(j.done)
+		}
 	}
 }
 

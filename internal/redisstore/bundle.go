@@ -13,9 +13,8 @@ const (
 
 // An item is what the batch script is told about one component.
 type item struct {
-	kind         string // "save", "claim", "touch"
-	subject      any    // value, epoch or attempt
-	digest, call string // of a save
+	op      string // "s" with what saveOp says, "c", "t"
+	subject any    // value, epoch or attempt
 }
 
 // A bundle is the jobs that share one call of the batch script.
@@ -45,14 +44,17 @@ func (s *Store) bundles(jobs []*job) []*bundle {
 }
 
 func (s *Store) queue(ctx context.Context, p redis.Pipeliner, b *bundle, name, script string) {
-	args := make([]any, 3, 5+6*len(b.jobs))
+	args := make([]any, 3, 5+4*len(b.jobs))
 	args[0], args[1], args[2] = name, script, 2*len(b.jobs)
-	for _, j := range b.jobs {
-		args = append(args, j.keys[0], j.keys[1])
+	for i := range 2 { // pointers, since strings would be copied to the heap
+		for _, j := range b.jobs {
+			args = append(args, &j.keys[i])
+		}
 	}
+	args[3] = b.jobs[0].keys[0] // go-redis looks for the slot here
 	args = append(args, s.ttl.Milliseconds(), s.keep)
 	for _, j := range b.jobs {
-		args = append(args, j.item.kind, j.item.subject, j.item.digest, j.item.call)
+		args = append(args, &j.item.op, j.item.subject)
 	}
 	b.cmd = redis.NewCmd(ctx, args...)
 	b.cmd.SetFirstKeyPos(3)

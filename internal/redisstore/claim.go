@@ -27,8 +27,8 @@ func (s *Store) Claim(ctx context.Context, id string, epoch uint64) error {
 	ctx, cancel := bound(ctx, saveTime, 0)
 	defer cancel()
 	k := s.keys(id)
-	two := []string{k.state, k.fence()}
-	it := &item{kind: "claim", subject: digits(epoch)}
+	two := [3]string{k.state, k.fence}
+	it := &item{op: "c", subject: digits(epoch)}
 	a, err := s.judged(ctx, id, new(doubt), func() *job {
 		return &job{item: it, keys: two, durable: true, size: 512}
 	}, func(i inspection) *job {
@@ -81,7 +81,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 func (s *Store) deleteJob(k keys, f store.Fence, call string) func(inspection) *job {
 	return func(i inspection) *job {
 		args := append([]any{digits(f.Epoch), digits(f.Version), digits(f.Epoch + 1), call}, i.args()...)
-		return &job{script: deleteScript, keys: []string{k.state, k.fence()}, args: args, durable: true}
+		return &job{script: deleteScript, keys: [3]string{k.state, k.fence}, args: args, durable: true}
 	}
 }
 

@@ -110,6 +110,15 @@ func (e *env) damage(key string) {
 	require.NoError(e.t, e.client.SetArgs(ctx, key, v, redis.SetArgs{KeepTTL: true}).Err())
 }
 
+// replace puts bytes of the same length, with as many bits set, at key that begin
+// alike, as another writer could with the same epoch and version.
+func (e *env) replace(key string) {
+	e.t.Helper()
+	v := []byte(e.get(key))
+	v[53] ^= 3 // of the write id: a for b
+	require.NoError(e.t, e.client.SetArgs(ctx, key, v, redis.SetArgs{KeepTTL: true}).Err())
+}
+
 func snap(epoch, version uint64, writeID, data string) *store.Snapshot {
 	return &store.Snapshot{Epoch: epoch, Version: version, WriteID: writeID, Codec: "json", SavedAt: time.Unix(1, 0), Data: []byte(data)}
 }

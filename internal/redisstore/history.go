@@ -19,6 +19,9 @@ func (s *Store) History(ctx context.Context, id string) ([]store.SnapshotInfo, e
 	var infos []store.SnapshotInfo
 	if v.exists {
 		snap, err := s.current(id, v)
+		if errors.Is(err, store.ErrCorrupt) {
+			s.acked.distrust(id)
+		}
 		infos = append(infos, info(snap, v.rec.attempt.Epoch, v.rec.attempt.Version, v.size, err))
 	}
 	var bad []generation

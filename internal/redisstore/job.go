@@ -14,7 +14,7 @@ import (
 type job struct {
 	item       *item   // a part of a batch
 	script     *script // else, if not nil
-	keys       []string
+	keys       [3]string
 	args       []any
 	stage      []byte // put at keys[2] before the script runs
 	read       int    // without a script: read that many bytes of keys[0]
@@ -40,6 +40,15 @@ type job struct {
 // key names the cluster slot.
 func (j *job) key() string { return j.keys[0] }
 
+// named returns the keys that there are.
+func (j *job) named() []string {
+	n := len(j.keys)
+	for j.keys[n-1] == "" {
+		n--
+	}
+	return j.keys[:n]
+}
+
 // isScript reports that a script answers.
 func (j *job) isScript() bool { return j.item != nil || j.script != nil }
 
@@ -47,7 +56,7 @@ func (j *job) queue(ctx context.Context, p redis.Pipeliner) {
 	if j.stage != nil {
 		j.staged = p.Set(ctx, j.keys[2], j.stage, stageTTL)
 	}
-	j.cmd = p.EvalSha(ctx, j.script.sha, j.keys, j.args...)
+	j.cmd = p.EvalSha(ctx, j.script.sha, j.named(), j.args...)
 }
 
 // queueRead asks for the state. Where one server answers the whole pipeline it is
@@ -65,7 +74,7 @@ func (j *job) queueRead(ctx context.Context, p redis.Pipeliner, master *redis.Bo
 
 // requeue sends the script itself after the server said that it does not know it.
 func (j *job) requeue(ctx context.Context, p redis.Pipeliner) {
-	j.cmd = p.Eval(ctx, j.script.source, j.keys, j.args...)
+	j.cmd = p.Eval(ctx, j.script.source, j.named(), j.args...)
 }
 
 func (j *job) noScript() bool { return noScript(j.cmd) }

@@ -10,15 +10,17 @@ const DefaultPrefix = "autocoder:state:"
 
 // keys are the keys of one component. The side keys carry the whole state key as
 // their hash tag, so that all of them live in the state key's cluster slot.
-type keys struct{ state, side string }
+type keys struct{ state, side, fence string }
 
-func (k keys) fence() string                  { return k.side + "f" }
 func (k keys) stage(name string) string       { return k.side + "t:" + name }
 func (k keys) generation(g generation) string { return k.side + "g:" + trimZeros(g.version) }
 
 func (s *Store) keys(id string) keys {
-	state := s.prefix + escape(id)
-	return keys{state, "{" + state + "}:"}
+	if !plainText(id) {
+		id = escape(id)
+	}
+	fence := "{" + s.prefix + id + "}:f"
+	return keys{fence[1 : len(fence)-len("}:f")], fence[:len(fence)-1], fence}
 }
 
 func (s *Store) leaseKey(name string) string { return s.keys(name).side + "lease" }
@@ -59,6 +61,15 @@ func escape(id string) string {
 		}
 	}
 	return b.String()
+}
+
+func plainText(s string) bool {
+	for i := range len(s) {
+		if !plain(s[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 func plain(c byte) bool {

@@ -95,7 +95,7 @@ func (s *Store) changeLease(ctx context.Context, name string, decide func(*lease
 func (s *Store) lease(ctx context.Context, name, old, raw string) (v *leaseView, done bool, err error) {
 	key := s.leaseKey(name)
 	a, err := s.ask(ctx, new(doubt), func() *job {
-		return &job{script: leaseScript, keys: []string{key}, args: []any{old, raw}, durable: raw != "", size: len(old) + len(raw)}
+		return &job{script: leaseScript, keys: [3]string{key}, args: []any{old, raw}, durable: raw != "", size: len(old) + len(raw)}
 	})
 	if err != nil {
 		return nil, false, err

@@ -90,7 +90,7 @@ func (s *Store) listed(ctx context.Context, ids []string) ([]string, error) {
 	recs, heads := make([]*redis.StringCmd, len(ids)), make([]*redis.StringCmd, len(ids))
 	for i, id := range ids {
 		k := s.keys(id)
-		recs[i] = p.GetRange(ctx, k.fence(), 0, fenceHead)
+		recs[i] = p.GetRange(ctx, k.fence, 0, fenceHead)
 		heads[i] = p.GetRange(ctx, k.state, 0, int64(envelope.PrefixLen)-1)
 	}
 	if _, err := p.Exec(ctx); err != nil && !hasCode(err, "WRONGTYPE") { // which its command carries as well
@@ -100,7 +100,7 @@ func (s *Store) listed(ctx context.Context, ids []string) ([]string, error) {
 	for i, id := range ids {
 		line, err := recs[i].Val(), recs[i].Err()
 		if err != nil && hasCode(err, "WRONGTYPE") { // perhaps a fence of format 1
-			line, err = s.formerFence(ctx, s.keys(id).fence())
+			line, err = s.formerFence(ctx, s.keys(id).fence)
 		}
 		if err != nil {
 			return nil, err

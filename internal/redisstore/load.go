@@ -61,6 +61,7 @@ func (s *Store) settle(ctx context.Context, id string, k keys, v *view) (*store.
 	case !errors.Is(err, store.ErrCorrupt):
 		return nil, store.Answer(f, err, "")
 	}
+	s.acked.distrust(id)
 	return s.fallBack(ctx, id, k, v, err)
 }
 
@@ -129,7 +130,7 @@ func verify(id string, g generation, value []byte) (*store.Snapshot, error) {
 
 // stored reads the bytes of a generation, nil when they are gone.
 func (s *Store) stored(ctx context.Context, k keys, g generation) ([]byte, error) {
-	j, err := s.read(ctx, &job{keys: []string{k.generation(g), k.fence()}, read: s.limit()})
+	j, err := s.read(ctx, &job{keys: [3]string{k.generation(g), k.fence}, read: s.limit()})
 	if err != nil {
 		return nil, wrongType(k, err)
 	}
@@ -150,6 +151,6 @@ func (s *Store) setAside(ctx context.Context, k keys, rec *record, bad []generat
 		args = append(args, g.entry)
 	}
 	_, _ = s.ask(ctx, new(doubt), func() *job {
-		return &job{script: setAsideScript, keys: []string{k.state, k.fence()}, args: args}
+		return &job{script: setAsideScript, keys: [3]string{k.state, k.fence}, args: args}
 	})
 }

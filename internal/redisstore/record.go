@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -12,8 +13,11 @@ import (
 
 // A fence is stored as one line with its first fields at fixed places:
 //
-//	FENCE 2 <epoch> <version> <state> <length> <expires> <quarantined> <sha1> <call> <op> <attempt>|<generations>
+//	FENCE 2 <epoch> <version> <state> <length> <expires> <quarantined> <sums> <call> <op> <attempt>|<generations>
 //
+// Sums are until when the older generations live at least, in milliseconds, and
+// how many bits of the state are set, where that is known: <13 digits>-<10 digits>
+// and '-' up to 40 places. A SHA-1 of the state stood there before.
 // Format 1 was a hash; scripts read it, and the next write replaces it.
 const (
 	fenceMagic  = "FENCE "
@@ -114,10 +118,16 @@ func parseAttempt(s string) (a store.Attempt, err error) {
 }
 
 // digits spells n with 20 digits, so that scripts can compare it.
-func digits(n uint64) string {
-	var b [40]byte
-	s := strconv.AppendUint(append(b[:0], "0000000000000000000"...), n, 10)
-	return string(s[len(s)-20:])
+func digits(n uint64) string { return string(appendDigits(make([]byte, 0, 20), n, 20)) }
+
+// appendDigits appends n with that many digits.
+func appendDigits(dst []byte, n uint64, width int) []byte {
+	dst = append(dst, "00000000000000000000"[:width]...)
+	for i := len(dst) - 1; n > 0; i-- {
+		dst[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return dst
 }
 
 func number(s string) (uint64, error) {
@@ -128,7 +138,7 @@ func number(s string) (uint64, error) {
 }
 
 func fenceOf(a answer) store.Fence {
-	e, _ := number(a.at(1))
-	v, _ := number(a.at(2))
+	e, _ := strconv.ParseUint(cmp.Or(a.at(1), "0"), 10, 64)
+	v, _ := strconv.ParseUint(cmp.Or(a.at(2), "0"), 10, 64)
 	return store.Fence{Epoch: e, Version: v}
 }

@@ -2,8 +2,10 @@ package redisstore
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 	"sync"
 
 	"github.com/durablestate/durable/internal/envelope"
@@ -30,6 +32,14 @@ func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error
 	ctx, cancel := bound(ctx, saveTime, len(value))
 	defer cancel()
 	quick, build := s.saveJob(s.keys(id), snap.Attempt(), value)
+	suspect := s.acked.distrusts(id)
+	if suspect {
+		seen, err := s.inspect(ctx, id)
+		if err != nil {
+			return err
+		}
+		quick, build = nil, judging(seen, build)
+	}
 	mark := s.acked.mark(id)
 	a, err := s.judged(ctx, id, new(doubt), quick, build)
 	if a.code() == "OK" {
@@ -39,53 +49,103 @@ func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error
 	if err != nil {
 		return err
 	}
+	if suspect {
+		s.acked.trust(id)
+	}
 	recycle(value) // every try has ended, else there were an error
 	return s.saved(id, snap, a)
 }
 
-// Buffers of large values are used again: clearing new ones costs as much as the
-// checksums.
-var buffers sync.Pool
+// Buffers of values are used again: clearing new large ones costs as much as the
+// checksums, and new small ones are most of what a save leaves to be collected.
+var small, large sync.Pool
+
+const smallRoom = 2 << 10
 
 func room(n int) []byte {
-	if n > inline {
-		if b, ok := buffers.Get().(*[]byte); ok && cap(*b) >= n {
-			return (*b)[:0]
-		}
+	pool := &large
+	switch {
+	case n <= smallRoom:
+		pool, n = &small, smallRoom
+	case n <= inline:
+		return make([]byte, 0, n)
+	}
+	if b, ok := pool.Get().(*[]byte); ok && cap(*b) >= n {
+		return (*b)[:0]
 	}
 	return make([]byte, 0, n)
 }
 
 func recycle(b []byte) {
-	if cap(b) > inline && cap(b) <= batchBytes*8 {
-		buffers.Put(&b)
+	switch {
+	case cap(b) == smallRoom:
+		small.Put(&b)
+	case cap(b) > inline && cap(b) <= batchBytes*8:
+		large.Put(&b)
 	}
 }
 
 // saveJob returns how a save, or a refresh without a value, is made: as a part of
 // a batch, unless it is large, and by a script of its own. Both are the same call.
 func (s *Store) saveJob(k keys, a store.Attempt, value []byte) (quick func() *job, build func(inspection) *job) {
-	fence, call, sum := k.fence(), name(), ""
-	epoch, version := digits(a.Epoch), digits(a.Version)
-	it := &item{kind: "touch", subject: epoch + " " + version + " " + a.WriteID}
-	how, inlined, staged := "none", []byte(nil), []byte(nil)
-	switch {
-	case len(value) > inline: // no script computes a digest of as much
-		how, staged, it = "staged", value, nil
-	case value != nil:
-		sum = sha1hex(value)
-		it = &item{kind: "save", subject: value, digest: sum, call: call}
-		how, inlined = "inline", value
-	}
 	size := len(value) + 512
+	op := saveOp(value)
+	it := &item{op: op, subject: value}
+	switch {
+	case value == nil:
+		it = &item{op: "t", subject: digits(a.Epoch) + " " + digits(a.Version) + " " + a.WriteID}
+	case len(value) > inline:
+		it = nil
+	}
 	if it != nil {
-		keys := []string{k.state, fence}
-		quick = func() *job { return &job{item: it, keys: keys, durable: true, size: size} }
+		quick = func() *job { return &job{item: it, keys: [3]string{k.state, k.fence}, durable: true, size: size} }
 	}
 	return quick, func(i inspection) *job {
-		args := []any{epoch, version, a.WriteID, call, s.ttl.Milliseconds(), s.keep, len(value), sum, how, inlined}
-		return &job{script: saveScript, keys: []string{k.state, fence, k.stage(a.WriteID)}, args: append(args, i.args()...),
+		how, ones, inlined, staged := "none", "", []byte(nil), []byte(nil)
+		switch {
+		case len(value) > inline:
+			how, staged = "staged", value
+		case value != nil:
+			how, ones, inlined = "inline", op[1+callLen:], value
+		}
+		args := []any{digits(a.Epoch), digits(a.Version), a.WriteID, op[1 : 1+callLen], s.ttl.Milliseconds(), s.keep, len(value), ones, how, inlined}
+		return &job{script: saveScript, keys: [3]string{k.state, k.fence, k.stage(a.WriteID)}, args: append(args, i.args()...),
 			stage: staged, durable: true, size: size}
+	}
+}
+
+const callLen = 12
+
+// saveOp returns what tells the batch script of a save: "s", a fresh name of the
+// call and, unless the value is large, how many of its bits are set.
+func saveOp(value []byte) string {
+	b := append(make([]byte, 0, 1+callLen+20), 's')
+	b = appendName(b)
+	if len(value) <= inline {
+		b = appendDigits(b, setBits(value), 10)
+	}
+	return string(b)
+}
+
+// setBits counts them: a checksum that servers compute without a script that
+// holds the bytes.
+func setBits(b []byte) (n uint64) {
+	for ; len(b) >= 8; b = b[8:] {
+		n += uint64(bits.OnesCount64(binary.LittleEndian.Uint64(b)))
+	}
+	for _, c := range b {
+		n += uint64(bits.OnesCount8(c))
+	}
+	return n
+}
+
+// judging has build told what was seen before the script asks.
+func judging(seen inspection, build func(inspection) *job) func(inspection) *job {
+	return func(i inspection) *job {
+		if i == (inspection{}) {
+			i = seen
+		}
+		return build(i)
 	}
 }
 

@@ -10,8 +10,6 @@ package redisstore
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -291,10 +289,14 @@ func (s *Store) learn(batch []*job) {
 }
 
 // name returns a fresh name for one call.
-func name() string {
-	var b [6]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
+func name() string { return string(appendName(nil)) }
+
+// appendName appends callLen hexadecimal digits.
+func appendName(dst []byte) []byte {
+	for r, i := mathrand.Uint64(), 0; i < callLen; r, i = r>>4, i+1 {
+		dst = append(dst, hexDigits[r&15])
+	}
+	return dst
 }
 
 // An inspection is what stands at the state key of a component that no fence

@@ -26,7 +26,7 @@ func (s *Store) limit() int { return int(s.maxBytes) + envelope.MaxHeaderLen + 1
 // view reads the state key and the record beside it, which need not belong
 // together: whoever finds that they do not must look.
 func (s *Store) view(ctx context.Context, k keys, limit int) (*view, error) {
-	j, err := s.read(ctx, &job{keys: []string{k.state, k.fence()}, read: limit, wantsFence: true})
+	j, err := s.read(ctx, &job{keys: [3]string{k.state, k.fence}, read: limit, wantsFence: true})
 	if err != nil && hasCode(err, "WRONGTYPE") {
 		return s.look(ctx, k) // which says what it is, and reads the fences of format 1
 	}
@@ -48,7 +48,7 @@ func (s *Store) read(ctx context.Context, what *job) (*job, error) {
 
 func wrongType(k keys, err error) error {
 	if hasCode(err, "WRONGTYPE") {
-		return fmt.Errorf("the key %q or %q holds another type of value: choose another key prefix or remove it: %w", k.state, k.fence(), err)
+		return fmt.Errorf("the key %q or %q holds another type of value: choose another key prefix or remove it: %w", k.state, k.fence, err)
 	}
 	return err
 }
@@ -57,7 +57,7 @@ func wrongType(k keys, err error) error {
 // question whether there is a state.
 func (s *Store) look(ctx context.Context, k keys) (*view, error) {
 	a, err := s.ask(ctx, new(doubt), func() *job {
-		return &job{script: lookScript, keys: []string{k.state, k.fence()}, args: []any{s.limit()}}
+		return &job{script: lookScript, keys: [3]string{k.state, k.fence}, args: []any{s.limit()}}
 	})
 	if err != nil {
 		return nil, err

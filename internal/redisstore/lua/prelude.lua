@@ -18,34 +18,39 @@ local function refused(reply, k)
 end
 
 local epoch, version, attempt, state, expires, gens = zero, zero, '', 'none', '0', ''
-local sha1, length, quarantined, call, op = '', 0, 0, '', ''
+local length, quarantined, call, op = 0, 0, '', ''
+-- Until when the older generations live at least, how many bits of the state are
+-- set, or else a digest of it: none of them is always known.
+local lives, ones, digest = '', '', ''
 local line = redis.pcall('GET', fence)
 local known = line and true
 if type(line) == 'table' then
   -- Format 1 was a hash. The next write puts a line in its place.
   if not string.find(line.err, 'WRONGTYPE', 1, true) then return line end
   local r = redis.pcall('HMGET', fence, 'format', 'epoch', 'version', 'attempt', 'state', 'expires',
-    'generations', 'sha1', 'length', 'quarantined', 'call', 'op')
+    'generations', 'length', 'quarantined', 'call', 'op', 'sha1')
   if r.err then return refused(r, fence) end
   if r[1] and r[1] ~= '1' then return {'FORMAT', r[1]} end
   for i = 1, 12 do
     if not r[i] then return {'DAMAGED', fence} end
   end
   epoch, version, attempt, state, expires, gens = r[2], r[3], r[4], r[5], r[6], r[7]
-  sha1, length, quarantined, call, op = r[8], tonumber(r[9]), tonumber(r[10]), r[11], r[12]
+  length, quarantined, call, op, digest = tonumber(r[8]), tonumber(r[9]), r[10], r[11], r[12]
 elseif known then
   -- A line, as batch.lua writes it and record.go reads it.
   local format, body = string.match(line, '^FENCE (%d+) (.*)$')
   if format and format ~= '2' then return {'FORMAT', format} end
   local letter, len, quar
   if format then
-    epoch, version, letter, len, expires, quar, sha1, call, op, attempt, gens =
+    epoch, version, letter, len, expires, quar, digest, call, op, attempt, gens =
       string.match(body, '^(%d+) (%d+) ([sdn]) (%d+) (%d+) (%d+) ([%x-]+) ([%w-]+) ([%w-]+) ([^|]*)|([^|]*)$')
   end
   if not letter then return {'DAMAGED', fence} end
   state = letter == 's' and 'saved' or letter == 'd' and 'deleted' or 'none'
   length, quarantined = tonumber(len), tonumber(quar)
-  sha1, call, op = string.gsub(sha1, '-', ''), string.gsub(call, '-', ''), string.gsub(op, '-', '')
+  lives, ones = string.match(digest, '^(%d*)-(%d*)')
+  digest, call, op = lives and '' or digest, string.gsub(call, '-', ''), string.gsub(op, '-', '')
+  lives, ones = lives or '', ones or ''
 end
 if not string.find(epoch .. version, '^%d+$') or #epoch ~= 20 or #version ~= 20 then return {'DAMAGED', fence} end
 
@@ -64,13 +69,16 @@ local function head(a)
   return 'DURABLE 01 ' .. e .. ' ' .. v .. ' ' .. w .. string.rep('-', 32 - #w) .. ' '
 end
 
--- sound tells whether the stored state is what its save left there. Above 64 KiB
--- only header and length are compared, because a digest would block the server.
+-- sound tells whether the stored state is what its save left there: its length, its
+-- header up to the write id and, up to 64 KiB, how many bits are set. Whether its
+-- bytes verify is for who reads them.
 local function sound()
   if not exists or size ~= length then return false end
-  if size <= hashed then return redis.sha1hex(redis.call('GET', key)) == sha1 end
   local h = head(attempt)
-  return h == '' or redis.call('GETRANGE', key, 0, #h - 1) == h
+  if h ~= '' and redis.call('GETRANGE', key, 0, #h - 1) ~= h then return false end
+  if size > hashed then return true end
+  if digest ~= '' then return redis.sha1hex(redis.call('GET', key)) == digest end
+  return ones == '' or redis.call('BITCOUNT', key) == tonumber(ones)
 end
 
 -- quarantine sets the bytes at k aside. The newest three of a component are kept.
@@ -90,10 +98,11 @@ local function pad(s, n)
 end
 
 local function record()
+  local sums = lives ~= '' and lives .. '-' .. ones or digest
   local letter = state == 'saved' and 's' or state == 'deleted' and 'd' or 'n'
   return 'FENCE 2 ' .. epoch .. ' ' .. version .. ' ' .. letter .. ' ' .. string.format('%010.0f', length) .. ' ' ..
     string.format('%013.0f', tonumber(expires)) .. ' ' .. string.format('%010.0f', quarantined) .. ' ' ..
-    pad(sha1, 40) .. ' ' .. pad(call, 12) .. ' ' .. pad(op, 12) .. ' ' .. attempt .. '|' .. gens
+    pad(sums, 40) .. ' ' .. pad(call, 12) .. ' ' .. pad(op, 12) .. ' ' .. attempt .. '|' .. gens
 end
 
 local function store()
@@ -108,7 +117,7 @@ local function inspected(i)
   if kind == '' or tonumber(ARGV[i + 1]) ~= size then return nil end
   if size <= hashed and redis.sha1hex(redis.call('GET', key)) ~= ARGV[i + 2] then return nil end
   if kind == 'foreign' or kind == 'damaged' then return kind end
-  sha1, length = ARGV[i + 2], size
+  length, ones, digest = size, '', ''
   if kind == 'plain' then return kind end
   version, attempt, state = ARGV[i + 4], ARGV[i + 3] .. ' ' .. ARGV[i + 4] .. ' ' .. ARGV[i + 5], 'saved'
   if less(epoch, ARGV[i + 3]) then epoch = ARGV[i + 3] end

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 
 	"github.com/durablestate/durable"
 	"github.com/durablestate/durable/internal/envelope"
@@ -29,6 +28,7 @@ type Member struct {
 // one whose content does not verify has an error of its own. They alias data.
 func Members(data []byte) ([]Member, error) {
 	var list []Member
+	seen := map[string]bool{}
 	for len(data) > 0 {
 		h, err := envelope.ParseHeader(data)
 		if err != nil {
@@ -39,9 +39,10 @@ func Members(data []byte) ([]Member, error) {
 		}
 		m := Member{ID: h.ID, Raw: data[:h.Len()]}
 		data = data[h.Len():]
-		if slices.ContainsFunc(list, func(o Member) bool { return o.ID == m.ID }) {
+		if seen[m.ID] {
 			return list, fmt.Errorf("%w: %q is in it twice", durable.ErrCorrupt, m.ID)
 		}
+		seen[m.ID] = true
 		m.open(h)
 		list = append(list, m)
 	}
@@ -96,10 +97,11 @@ func Reseal(data []byte, epoch, version uint64) ([]byte, error) {
 type Set struct {
 	ID      string
 	Newest  Component
-	Members []Member // Data and Raw are nil
-	Sizes   []int    // of their states
-	Damaged error    // why nothing can be read behind Members
-	err     error    // why there are none
+	Members []Member       // Data and Raw are nil
+	Sizes   []int          // of their states
+	Damaged error          // why nothing can be read behind Members
+	err     error          // why there are none
+	places  map[string]int // of the members, by id
 }
 
 // SetOf returns the id of the set of the system to which the component id
@@ -131,8 +133,10 @@ func (s *Store) Set(ctx context.Context, id string) *Set {
 		return set
 	}
 	set.Members, set.Damaged = Members(snap.Data)
+	set.places = make(map[string]int, len(set.Members))
 	for i := range set.Members {
 		m := &set.Members[i]
+		set.places[m.ID] = i
 		set.Sizes = append(set.Sizes, len(m.Data))
 		m.Raw, m.Data = nil, nil
 	}
@@ -159,8 +163,12 @@ func (s *Set) Removed(id string) bool {
 	return i >= 0 && s.Members[i].Deleted
 }
 
+// index returns the place of a member, -1 if there is none of that id.
 func (s *Set) index(member string) int {
-	return slices.IndexFunc(s.Members, func(m Member) bool { return m.ID == member })
+	if i, ok := s.places[member]; ok {
+		return i
+	}
+	return -1
 }
 
 func (s *Set) whole() found { return foundAs(s.Newest) }

@@ -114,11 +114,10 @@ func otherPlaces(ctx context.Context, s *survey.Store, id string, old *durable.S
 	}
 	var ids []string
 	for _, m := range append(members, set.Members...) {
-		if full := set.Full(&m); !slices.Contains(ids, full) {
-			ids = append(ids, full)
-		}
+		ids = append(ids, set.Full(&m))
 	}
-	return ids, nil
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
 }
 
 // above returns an epoch above that of the owner and of every place.

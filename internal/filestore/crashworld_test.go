@@ -217,21 +217,27 @@ func (p *proc) together(size int, ids ...string) {
 		group, snaps = append(group, a), append(snaps, snap)
 	}
 	gate := make(chan struct{})
-	var shut atomic.Bool // not if an error met the commit before
 	p.w.disk.OnOp(func(op crashfs.Op) crashfs.Fault {
 		if op.Kind == "sync" {
-			shut.Store(true)
 			<-gate
 		}
 		return crashfs.Fault{}
 	})
 	var wg sync.WaitGroup
+	var over atomic.Bool // the commit of the first, perhaps with an error
+	held := false
 	for i, a := range group {
-		wg.Go(func() { p.put(a, snaps[i]) })
+		wg.Go(func() {
+			p.put(a, snaps[i])
+			over.Store(true)
+		})
 		synctest.Wait()
 		p.w.disk.OnOp(nil)
+		if i == 0 { // what stands at the gate may be the cleaner, and the first still wait
+			held = p.Waiting() == 0 && !over.Load()
+		}
 	}
-	if shut.Load() {
+	if held {
 		p.w.together = append(p.w.together, group[1:])
 	}
 	close(gate)

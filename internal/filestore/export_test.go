@@ -6,6 +6,9 @@ import (
 	"github.com/durablestate/durable/internal/envelope"
 )
 
+// Waiting returns how many requests no commit has taken yet.
+func (s *Store) Waiting() int { return s.countWaiting() }
+
 // A Moved is a record in a file of moved ones.
 type Moved struct {
 	Kind   envelope.Kind

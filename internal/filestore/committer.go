@@ -44,8 +44,12 @@ func (s *Store) lead(idle chan struct{}) {
 	}()
 }
 
-// settle does what comes after a commit.
+// settle does what comes after a commit, if there was one: before that the store
+// may not be a writer.
 func (s *Store) settle(answered int) {
+	if answered == 0 {
+		return
+	}
 	s.cleanIfDue()
 	s.gather(answered)
 }

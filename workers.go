@@ -20,17 +20,11 @@ type workers struct {
 
 // hand has the flights of m landed, or returns false when Close is over.
 func (w *workers) hand(m *member) (ok, lead bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.running == saveSlots {
-		return w.wait(m), false
+	ok, free := w.lead(m)
+	if free {
+		w.start(m)
 	}
-	if !w.c.enter() {
-		return false, false
-	}
-	w.running++
-	w.start(m)
-	return true, false
+	return ok, false
 }
 
 // lead is hand, but when a slot is free the caller is to land the flight himself,

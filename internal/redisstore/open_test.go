@@ -280,9 +280,7 @@ func TestAClusterKeepsEachComponentInOneSlot(t *testing.T) {
 	for _, level := range []string{"memory", "replicated:1"} {
 		s, err := redisstore.Open(nodes[0].URL()+"?mode=cluster&addr="+nodes[1].Addr, redisstore.Options{TTL: time.Hour, Durability: level, Prefix: level[:3]})
 		require.NoError(t, err)
-		// A save that waits for replicas in vain waits two seconds, and another two
-		// for its turn: more than is left of its own five on a busy machine.
-		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		ctx, cancel := context.WithTimeout(ctx, time.Minute) // who waits for replicas in vain holds up others
 		defer cancel()
 		var wg sync.WaitGroup
 		for i := range 40 {

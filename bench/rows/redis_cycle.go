@@ -33,6 +33,8 @@ func (b *Bench) redisCycle() error {
 	if err != nil {
 		return err
 	}
+	// as many bytes as the states with MarshalState have, with their headers
+	bare := newBareSaves(r, "bare", n, 640)
 	base := "json.Marshal(map) + SETEX, all, one by one"
 	cases := []measure.Case{
 		{Name: base, Ops: n, Prepare: every(1, h.change), Run: h.loop},
@@ -41,6 +43,7 @@ func (b *Bench) redisCycle() error {
 		{Name: oursBinary, Ops: n, Ours: true, Prepare: every(1, binary.change), Run: binary.checkpoint(b.ctx)},
 		{Name: oursMap, Ops: n, Ours: true, Prepare: every(1, maps.change), Run: maps.checkpoint(b.ctx)},
 		{Name: oursBinary + ", 1 % changed", Ops: n, Ours: true, Prepare: every(100, binary.change), Run: binary.checkpoint(b.ctx)},
+		{Name: redisLimit, Ops: n, Prepare: every(1, bare.change), Run: bare.cycle},
 		{Name: oursBinary + ", none changed", Ops: n, Ours: true, Run: binary.checkpoint(b.ctx)},
 	}
 	if b.Batcher != nil {

@@ -56,10 +56,12 @@ func (b *Bench) redisAlways() error {
 		})
 		return err
 	}
+	bare := newBareSaves(r, "bare", n, state.KB+200) // and a header
 	base, ours := "SETEX of the same bytes, one by one", "durable, a cycle over all"
 	t, err := b.table(fmt.Sprintf("Redis, AOF always, %d states of 1 KB of bytes", n), true,
 		measure.Case{Name: base, Ops: n, Run: loop},
 		measure.Case{Name: "SETEX in one pipeline", Ops: n, Run: pipeline},
+		measure.Case{Name: redisLimit, Ops: n, Prepare: every(1, bare.change), Run: bare.cycle},
 		measure.Case{Name: ours, Ops: n, Ours: true, Prepare: change, Run: f.checkpoint(b.ctx)},
 	)
 	if err != nil {

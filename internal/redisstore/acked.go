@@ -2,12 +2,19 @@ package redisstore
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 )
 
-// mostAcked bounds how many components a store remembers.
-const mostAcked = 10000
+const (
+	// mostAcked bounds how many components a store remembers.
+	mostAcked = 10000
+
+	// turnover is how many others a store meets then before it remembers one of them
+	// instead: most of those that it knows are still known when their turn comes again.
+	turnover = 16
+)
 
 // acked remembers the highest version that the server is known to have had of
 // each component. A server that is below it has lost what it acknowledged, since
@@ -114,6 +121,9 @@ func (a *acked) set(id string, version uint64) {
 		a.last = map[string]uint64{}
 	}
 	if _, known := a.last[id]; !known && len(a.last) >= mostAcked {
+		if rand.IntN(turnover) != 0 {
+			return
+		}
 		for other := range a.last { // any
 			delete(a.last, other)
 			break

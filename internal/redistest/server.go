@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -159,7 +160,8 @@ func (s *Server) await() error {
 }
 
 // answers asks without a password: even a refusal is an answer of a server that
-// has loaded. A port that speaks TLS only counts once it accepts.
+// has loaded. A port that speaks TLS only counts once it accepts; on any other one
+// silence comes from a program that took the port first.
 func (s *Server) answers() bool {
 	c, err := net.DialTimeout("tcp", s.Addr, time.Second)
 	if err != nil {
@@ -172,7 +174,10 @@ func (s *Server) answers() bool {
 	}
 	buf := make([]byte, 64)
 	n, _ := c.Read(buf)
-	return n == 0 || buf[0] == '+' || bytes.HasPrefix(buf, []byte("-NOAUTH")) || buf[0] == 0x15
+	if n == 0 {
+		return slices.Contains(s.args, "--tls-port")
+	}
+	return buf[0] == '+' || bytes.HasPrefix(buf, []byte("-NOAUTH")) || buf[0] == 0x15
 }
 
 // Kill ends the process with SIGKILL and waits for it. Calling it again does nothing.

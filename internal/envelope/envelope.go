@@ -40,6 +40,7 @@ const (
 	writeIDLen = 32
 	maxIDLen   = 255
 	maxCodec   = 64
+	fieldCount = 14
 	fixedTail  = 4 // length and the three checksums
 )
 
@@ -193,8 +194,8 @@ func ParseHeader(b []byte) (*Header, error) {
 	if end < 0 {
 		return nil, corrupt("no end of header")
 	}
-	line := string(b[:end])
-	f := strings.Split(line, " ")
+	var room [fieldCount]string
+	f := split(room[:0], string(b[:end]))
 	if len(f) < 2+fixedTail {
 		return nil, corrupt("header too short")
 	}
@@ -220,7 +221,7 @@ func ParseHeader(b []byte) (*Header, error) {
 }
 
 func (h *Header) parseFields(f []string) error {
-	if len(f) != 14 || len(f[4]) != writeIDLen {
+	if len(f) != fieldCount || len(f[4]) != writeIDLen {
 		return corrupt("wrong number of fields")
 	}
 	var ok [8]bool

@@ -57,7 +57,8 @@ func parseRecord(line string) (*record, error) {
 		return nil, errFence(errors.New("it is no fence"))
 	}
 	r := &record{known: true, list: list}
-	f := strings.Split(line[:fenceHead-1], " ")
+	var room [11]string
+	f := split(room[:0], line[:fenceHead-1], " ")
 	if len(f) != 11 {
 		return nil, errFence(fmt.Errorf("it has %d fields instead of 11", len(f)))
 	}
@@ -88,8 +89,13 @@ func parseRecord(line string) (*record, error) {
 var states = map[string]string{"s": "saved", "d": "deleted", "n": "none"}
 
 func parseGenerations(list string) (all []generation, err error) {
+	if list == "" {
+		return nil, nil
+	}
+	var room [3]string
+	all = make([]generation, 0, 1+strings.Count(list, " "))
 	for entry := range strings.FieldsSeq(list) {
-		p := strings.Split(entry, ",")
+		p := split(room[:0], entry, ",")
 		if len(p) != 3 {
 			return nil, errFence(fmt.Errorf("generation %q", entry))
 		}
@@ -106,7 +112,8 @@ func parseAttempt(s string) (a store.Attempt, err error) {
 	if s == "" {
 		return a, nil
 	}
-	f := strings.Split(s, " ")
+	var room [3]string
+	f := split(room[:0], s, " ")
 	if len(f) != 3 {
 		return a, fmt.Errorf("attempt %q", s)
 	}
@@ -115,6 +122,14 @@ func parseAttempt(s string) (a store.Attempt, err error) {
 	}
 	a.WriteID = f[2]
 	return a, err
+}
+
+// split appends the parts of s between separators.
+func split(dst []string, s, separator string) []string {
+	for part := range strings.SplitSeq(s, separator) {
+		dst = append(dst, part)
+	}
+	return dst
 }
 
 // digits spells n with 20 digits, so that scripts can compare it.

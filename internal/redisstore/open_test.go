@@ -142,7 +142,7 @@ func startTLS(t *testing.T, args ...string) (*redistest.Server, *x509.CertPool) 
 }
 
 // The line in the documentation of RedisAdapter.
-const minimalACL = "resetchannels -@all +ping +select +role +eval +evalsha +get +mget +getrange +strlen +bitcount +exists +set +mset +rename +del +pexpireat +persist +pttl +hmget +time +scan +wait +waitaof"
+const minimalACL = "resetchannels -@all +ping +select +role +eval +evalsha +get +mget +getrange +setrange +strlen +bitcount +exists +set +mset +rename +del +pexpireat +persist +pttl +hmget +time +scan +wait +waitaof"
 
 func TestTheDocumentedRightsSuffice(t *testing.T) {
 	doc, err := os.ReadFile("../../redis.go")

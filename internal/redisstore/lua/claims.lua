@@ -13,7 +13,8 @@ local function claim(fence)
   if fields ~= 52 or sub(head, 30, 49) == zero then return 'n' end
   local before = sub(head, 9, 28)
   if before == epoch then return 'y' end
-  if tonumber(before) >= mine then return 'n' end -- rounded, but in order
+  local theirs = tonumber(before)
+  if not (theirs and mine and theirs < mine) then return 'n' end -- rounded, but in order
   return type(try('SETRANGE', fence, '8', epoch)) == 'number' and 'y' or 'n'
 end
 

@@ -86,6 +86,7 @@ func damage(t *testing.T, c *redis.Client, key string) {
 // together is a component whose RestoreState returns when all are being restored.
 type together struct {
 	all  *sync.WaitGroup
+	ctx  context.Context
 	once sync.Once
 }
 
@@ -97,7 +98,7 @@ func (c *together) RestoreState([]byte) error {
 	select {
 	case <-done:
 		return nil
-	case <-time.After(20 * time.Second):
+	case <-c.ctx.Done():
 		return fmt.Errorf("the others are not being restored")
 	}
 }
@@ -105,12 +106,14 @@ func (c *together) RestoreState([]byte) error {
 func TestComponentsThatTakeLongAreRestoredTogether(t *testing.T) {
 	const n = 200
 	a := openRedis(t, redistest.Shared(t).URL(), &durable.RedisOptions{KeyPrefix: "root:together:" + rand.Text() + ":"})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
 	var all sync.WaitGroup
 	all.Add(n)
 	for range 2 {
 		cp := durable.New(a, quiet())
 		for i := range n {
-			require.NoError(t, cp.Register(fmt.Sprint("c", i), &together{all: &all}))
+			require.NoError(t, cp.Register(fmt.Sprint("c", i), &together{all: &all, ctx: ctx}))
 		}
 		report, err := cp.Restore(t.Context())
 		require.NoError(t, err)

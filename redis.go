@@ -31,7 +31,7 @@ import (
 // rights suffices (for the prefix "autocoder:state:"); Audit also needs +info, and
 // "fsync" before Redis 7.2 +config|get:
 //
-//	on >password resetchannels -@all +ping +select +role +eval +evalsha +get +mget +getrange
+//	on >password resetchannels -@all +ping +select +role +eval +evalsha +get +mget +getrange +setrange
 //	  +strlen +bitcount +exists +set +mset +rename +del +pexpireat +persist +pttl +hmget +time +scan +wait +waitaof
 //	  ~autocoder:state:* ~{autocoder:state:*
 type RedisAdapter struct {
@@ -126,6 +126,22 @@ func (a *RedisAdapter) losses() uint64 { return a.redis.Losses() }
 
 // rollback implements custodian.
 func (a *RedisAdapter) rollback(componentID string) string { return a.redis.Rollback(componentID) }
+
+// takeOver implements taker.
+func (a *RedisAdapter) takeOver(ctx context.Context, names []string, epoch uint64) []*Snapshot {
+	snaps := make([]*Snapshot, len(names))
+	if a.ready(ctx) != nil {
+		return snaps
+	}
+	a.saw(epoch)
+	for i, s := range a.redis.TakeOver(ctx, names, epoch) {
+		if s != nil {
+			a.saw(s.Epoch)
+			snaps[i] = (*Snapshot)(s)
+		}
+	}
+	return snaps
+}
 
 func newRedisAdapter(s *redisstore.Store, err error) (*RedisAdapter, error) {
 	if err != nil {

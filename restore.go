@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
 const (
-	restoreParallel = 256
 	claimRounds     = 5
 	pollLease       = 200 * time.Millisecond // so a hand-over is quick
 	maxStoreBackoff = 5 * time.Second
@@ -165,29 +162,15 @@ func (c *Checkpointer) restoreAll(ctx context.Context, members []*member, epoch 
 		return c.set.restore(ctx, stored, epoch)
 	}
 	calls := &shifts{parent: ctx, limit: c.opts.SaveTimeout}
-	inParallel(len(members), func(i int) {
+	c.inGroups(calls, members, epoch, func(i int, taken *Snapshot) {
 		r := &recovery{member: members[i]}
-		if errs[i] = r.find(calls, epoch, stored); errs[i] != nil {
+		if errs[i] = r.find(calls, epoch, stored, taken); errs[i] != nil {
 			results[i] = RestoreResult{ComponentID: r.id(), Outcome: Unreachable, Err: errs[i]}
 			return
 		}
 		results[i], errs[i] = r.restore(ctx, epoch, start)
 	})
 	return results, errors.Join(errs...)
-}
-
-// inParallel calls do for each of n.
-func inParallel(n int, do func(i int)) {
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(restoreParallel, n) {
-		wg.Go(func() {
-			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
-				do(int(i))
-			}
-		})
-	}
-	wg.Wait()
 }
 
 // errOutclaimed: the component's fence is above our epoch.

@@ -16,13 +16,18 @@ type recovery struct {
 	source  found  // where the newest state is
 }
 
-// find claims the component and learns where its newest state is. Its error is
-// errOutclaimed.
-func (m *recovery) find(calls *shifts, epoch uint64, in *storedSet) error {
+// find claims the component, unless the adapter has done that and given what is
+// taken, and learns where its newest state is. Its error is errOutclaimed.
+func (m *recovery) find(calls *shifts, epoch uint64, in *storedSet, taken *Snapshot) error {
 	m.setUp, m.applied = m.changeCount(), 0
 	m.keepStart()
-	snap, err := m.fetch(calls, epoch)
-	if errors.Is(err, errOutclaimed) {
+	snap, err := taken, error(nil)
+	if taken != nil {
+		m.fetched(taken, nil)
+	} else {
+		snap, err = m.fetch(calls, epoch)
+	}
+	if err != nil && errors.Is(err, errOutclaimed) {
 		return m.fail("restore", err)
 	}
 	var skipped []uint64
@@ -105,12 +110,17 @@ func (m *member) fetchOnce(ctx context.Context, epoch uint64) (*Snapshot, error)
 		}
 	}
 	snap, err := m.c.adapter.LoadState(ctx, m.name)
+	m.fetched(snap, err)
+	return snap, err
+}
+
+// fetched notes what a load of the component tells about the store.
+func (m *member) fetched(snap *Snapshot, err error) {
 	if err == nil || definite(err) {
 		m.c.outage.over(m.id())
 	}
 	_, version := fenceOf(snap, err)
 	m.noticeRollback(version)
-	return snap, err
 }
 
 // definite reports that err is an answer, not a failure to get one.
@@ -153,8 +163,10 @@ func (m *recovery) judge(ctx context.Context, snap *Snapshot, err error) Restore
 
 // fenceOf returns what a load told about the fence.
 func fenceOf(snap *Snapshot, err error) (epoch, version uint64) {
-	if e := (*Error)(nil); err != nil && errors.As(err, &e) {
-		return e.Epoch, e.Version
+	if err != nil {
+		if e := (*Error)(nil); errors.As(err, &e) {
+			return e.Epoch, e.Version
+		}
 	}
 	if snap != nil {
 		return snap.Epoch, max(snap.Version, snap.LastVersion)
@@ -274,22 +286,31 @@ func (m *member) shut(err error) {
 func (m *member) open(epoch uint64, snap *Snapshot, cause error, fresh bool, applied uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r := m.rest()
 	loaded, version := fenceOf(snap, cause)
 	s := stored{epoch: epoch, tried: max(m.stored.tried, version), anywhere: !fresh}
 	if m.c.owner == nil {
 		// Without ownership saves go on under the epoch that was loaded. It is
 		// never 0, which asks for the fence as it is when the save arrives: a
 		// deletion would not stop such a save.
-		s.epoch = max(loaded, r.floor, m.stored.epoch, 1)
+		s.epoch = max(loaded, m.floor(), m.stored.epoch, 1)
 	}
 	if !fresh {
 		s.version, s.bytes, s.changes, s.savedAt = snap.Version, len(snap.Data), applied, unixNano(snap.SavedAt)
 	}
 	m.stored, m.good, m.ever = s, m.c.instant(time.Now()), true
 	m.phase = phaseOpen
-	*r = more{start: r.start, arrival: r.arrival, backoff: r.backoff, unsaved: r.unsaved}
-	m.trim()
+	if r := m.more; r != nil {
+		*r = more{start: r.start, arrival: r.arrival, backoff: r.backoff, unsaved: r.unsaved}
+		m.trim()
+	}
+}
+
+// floor is the epoch below which saves are refused. The caller holds m.mu.
+func (m *member) floor() uint64 {
+	if m.more == nil {
+		return 0
+	}
+	return m.more.floor
 }
 
 func (m *member) logRestore(res RestoreResult, err error) {

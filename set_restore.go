@@ -175,9 +175,13 @@ func (s *set) restore(ctx context.Context, stored *storedSet, epoch uint64) ([]R
 	results := make([]RestoreResult, len(s.parts))
 	errs := make([]error, len(s.parts))
 	all, calls := make([]recovery, len(s.parts)), &shifts{parent: ctx, limit: s.c.opts.SaveTimeout}
-	inParallel(len(all), func(i int) {
-		all[i].member = s.parts[i].m
-		errs[i] = all[i].find(calls, epoch, stored)
+	members := make([]*member, len(s.parts))
+	for i, p := range s.parts {
+		members[i] = p.m
+	}
+	s.c.inGroups(calls, members, epoch, func(i int, taken *Snapshot) {
+		all[i].member = members[i]
+		errs[i] = all[i].find(calls, epoch, stored, taken)
 		results[i] = RestoreResult{ComponentID: all[i].id(), Outcome: Unreachable, Err: errs[i]}
 	})
 	if err := errors.Join(errs...); err != nil {

@@ -40,6 +40,7 @@ const (
 	writeIDLen = 32
 	maxIDLen   = 255
 	maxCodec   = 64
+	fieldCount = 14
 	fixedTail  = 4 // length and the three checksums
 )
 
@@ -193,8 +194,8 @@ func ParseHeader(b []byte) (*Header, error) {
 	if end < 0 {
 		return nil, corrupt("no end of header")
 	}
-	line := string(b[:end])
-	f := strings.Split(line, " ")
+	var room [fieldCount]string
+	f := split(room[:0], string(b[:end]))
 	if len(f) < 2+fixedTail {
 		return nil, corrupt("header too short")
 	}
@@ -220,7 +221,7 @@ func ParseHeader(b []byte) (*Header, error) {
 }
 
 func (h *Header) parseFields(f []string) error {
-	if len(f) != 14 || len(f[4]) != writeIDLen {
+	if len(f) != fieldCount || len(f[4]) != writeIDLen {
 		return corrupt("wrong number of fields")
 	}
 	var ok [8]bool
@@ -252,16 +253,25 @@ func (h *Header) parseFields(f []string) error {
 // Verify checks that b is exactly the envelope of which h is the header, and
 // returns its record. Data aliases b.
 func (h *Header) Verify(b []byte) (*Record, error) {
+	data, err := h.payload(b)
+	if err != nil {
+		return nil, err
+	}
+	r := h.Record
+	r.Data = data
+	return &r, nil
+}
+
+// payload checks that b is exactly the envelope of which h is the header.
+func (h *Header) payload(b []byte) ([]byte, error) {
 	if len(b) != h.Len() {
 		return nil, corrupt("%d bytes instead of %d", len(b), h.Len())
 	}
-	payload := b[h.HeaderLen:]
-	if c, i := sums(b[:h.crcEnd], payload); c != h.crc32c || i != h.crc32 {
+	data := b[h.HeaderLen:]
+	if c, i := sums(b[:h.crcEnd], data); c != h.crc32c || i != h.crc32 {
 		return nil, corrupt("checksum differs")
 	}
-	r := h.Record
-	r.Data = payload[:len(payload):len(payload)]
-	return &r, nil
+	return data[:len(data):len(data)], nil
 }
 
 // Parse reads and verifies the envelope at the start of b and returns its
@@ -274,8 +284,10 @@ func Parse(b []byte) (*Record, int, error) {
 	if h.PayloadLen > len(b)-h.HeaderLen {
 		return nil, 0, corrupt("%d bytes of payload instead of %d", len(b)-h.HeaderLen, h.PayloadLen)
 	}
-	r, err := h.Verify(b[:h.Len()])
-	return r, h.Len(), err
+	if h.Data, err = h.payload(b[:h.Len()]); err != nil {
+		return nil, h.Len(), err
+	}
+	return &h.Record, h.Len(), nil
 }
 
 // Decode reads b, which must be exactly one envelope that holds state of the

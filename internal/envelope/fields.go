@@ -19,6 +19,14 @@ func appendPadded(dst []byte, v uint64, width int) []byte {
 	return dst
 }
 
+// split appends the fields of a header line.
+func split(dst []string, line string) []string {
+	for field := range strings.SplitSeq(line, " ") {
+		dst = append(dst, field)
+	}
+	return dst
+}
+
 func parseUint(s string, width int) (uint64, bool) {
 	if len(s) != width {
 		return 0, false
@@ -29,7 +37,8 @@ func parseUint(s string, width int) (uint64, bool) {
 
 func parseInt(s string) (int, bool) {
 	v, err := strconv.ParseInt(s, 10, 64)
-	return int(v), err == nil && v >= 0 && v <= math.MaxInt && strconv.FormatInt(v, 10) == s
+	var room [20]byte
+	return int(v), err == nil && v >= 0 && v <= math.MaxInt && string(strconv.AppendInt(room[:0], v, 10)) == s
 }
 
 const hexDigits = "0123456789abcdef"
@@ -46,11 +55,14 @@ func parseHex(s string) (v uint32, ok bool) {
 		return 0, false
 	}
 	for i := range len(s) {
-		d := strings.IndexByte(hexDigits, s[i])
-		if d < 0 {
+		switch c := s[i]; {
+		case '0' <= c && c <= '9':
+			v = v<<4 | uint32(c-'0')
+		case 'a' <= c && c <= 'f':
+			v = v<<4 | uint32(c-'a'+10)
+		default:
 			return 0, false
 		}
-		v = v<<4 | uint32(d)
 	}
 	return v, true
 }
@@ -88,7 +100,8 @@ func appendDigits(dst []byte, v, width int) []byte {
 
 func parseTime(s string) (time.Time, bool) {
 	t, err := time.Parse(time.RFC3339Nano, s)
-	return t, err == nil && t.Year() > 0 && t.UTC().Format(time.RFC3339Nano) == s
+	var room [len(time.RFC3339Nano)]byte
+	return t, err == nil && t.Year() > 0 && string(appendTime(room[:0], t)) == s
 }
 
 // appendEscaped percent-encodes everything but printable ASCII, and '%' and a
@@ -126,6 +139,9 @@ func plain(s string) bool {
 func unescape(s string) (string, bool) {
 	if s == "-" {
 		return "", true
+	}
+	if s != "" && plain(s) {
+		return s, true
 	}
 	var out []byte
 	for i := 0; i < len(s); i++ {

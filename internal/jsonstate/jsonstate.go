@@ -14,6 +14,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -45,15 +46,26 @@ func maybeBent(data []byte) bool {
 // Integers that land in an any become int64, or uint64 above it; other numbers
 // become float64.
 func Unmarshal[T any](data []byte, v *T) error {
+	deep := mayHoldAny(reflect.TypeFor[T]())
+	if !deep {
+		if err := json.Unmarshal(data, v); !isSyntax(err) { // else what follows says what is wrong
+			return worded(err)
+		}
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	if err := d.Decode(v); err != nil {
-		return decodeError{err}
+		return worded(err)
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return errors.New("more than one JSON value")
 	}
-	return numbers(reflect.ValueOf(v).Elem(), holdsAny(reflect.TypeFor[T](), nil))
+	return numbers(reflect.ValueOf(v).Elem(), deep)
+}
+
+func isSyntax(err error) bool {
+	var syntax *json.SyntaxError
+	return err != nil && errors.As(err, &syntax)
 }
 
 // numbers replaces every json.Number behind an any in v. deep is false when the
@@ -150,6 +162,14 @@ func number(n json.Number) (any, error) {
 	return f, nil
 }
 
+// worded returns err as a decodeError, nil for nil.
+func worded(err error) error {
+	if err == nil {
+		return nil
+	}
+	return decodeError{err}
+}
+
 // decodeError words a decoding error without repeating any of the state.
 type decodeError struct{ err error }
 
@@ -167,6 +187,18 @@ func (e decodeError) Error() string {
 	default:
 		return fmt.Sprintf("cannot decode: a type of the state refused its JSON (%T)", e.err)
 	}
+}
+
+var holders sync.Map // what holdsAny said of a type
+
+// mayHoldAny is holdsAny, which it asks once.
+func mayHoldAny(t reflect.Type) bool {
+	if known, ok := holders.Load(t); ok {
+		return known.(bool)
+	}
+	holds := holdsAny(t, nil)
+	holders.Store(t, holds)
+	return holds
 }
 
 // holdsAny reports whether a value of type t may hold an any. A type that

@@ -87,6 +87,17 @@ func TestNoErrorRepeatsTheState(t *testing.T) {
 	}
 }
 
+func TestMoreThanOneValueIsRefusedWhateverTheType(t *testing.T) {
+	var exact struct{ N int }
+	var loose map[string]any
+	for _, rest := range []string{` {"N":2}`, ` x`, `}`} {
+		require.ErrorContains(t, jsonstate.Unmarshal([]byte(`{"N":1}`+rest), &exact), "more than one JSON value")
+		require.ErrorContains(t, jsonstate.Unmarshal([]byte(`{"N":1}`+rest), &loose), "more than one JSON value")
+	}
+	require.NoError(t, jsonstate.Unmarshal([]byte("{\"N\":1} \n"), &exact))
+	require.Equal(t, 1, exact.N)
+}
+
 func TestCheckAcceptsEmbeddedStructsAndRefusesWhatTheyHide(t *testing.T) {
 	type hidden struct{ n int }
 	_ = hidden{}.n

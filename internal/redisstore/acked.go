@@ -72,6 +72,17 @@ func (a *acked) mark(id string) uint64 {
 	return a.last[id]
 }
 
+// marks is mark for many.
+func (a *acked) marks(ids []string) []uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	marks := make([]uint64, len(ids))
+	for i, id := range ids {
+		marks[i] = a.last[id]
+	}
+	return marks
+}
+
 // saw is told that a call that began at mark found the server at version found,
 // and left it at version left.
 func (a *acked) saw(id string, mark, found, left uint64) {

@@ -61,6 +61,22 @@ func (b *batcher) do(ctx context.Context, closing <-chan struct{}, j *job) error
 	}
 }
 
+// direct sends j in its caller's goroutine, beside what else is under way, and
+// reports that it was sent.
+func (b *batcher) direct(ctx context.Context, j *job) bool {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return false
+	}
+	b.wg.Add(1)
+	b.mu.Unlock()
+	defer b.wg.Done()
+	j.until, _ = ctx.Deadline()
+	b.run([]*job{j})
+	return true
+}
+
 // mayCancel is the key of a context whose caller set no deadline and may cancel.
 type mayCancel struct{}
 

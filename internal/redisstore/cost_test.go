@@ -64,6 +64,47 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
+// BenchmarkTakeOver claims and loads components of 512 bytes, one by one by many
+// callers and many at a time by a few.
+func BenchmarkTakeOver(b *testing.B) {
+	const n = 2000
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprint("c", i)
+	}
+	for how, take := range map[string]func(s *redisstore.Store, epoch uint64){
+		"claim and load": func(s *redisstore.Store, epoch uint64) {
+			spread(256, n, func(i int) {
+				if _, err := s.Load(ctx, names[i]); err != nil || s.Claim(ctx, names[i], epoch) != nil {
+					b.Error(err)
+				}
+			})
+		},
+		"takeover": func(s *redisstore.Store, epoch uint64) {
+			spread(4, n/50, func(i int) {
+				if got := s.TakeOver(ctx, names[50*i:50*i+50], epoch); got[0] == nil {
+					b.Error("none")
+				}
+			})
+		},
+	} {
+		b.Run(how, func(b *testing.B) {
+			c, s := benchStore(b)
+			benchSaves(b, s, n)(3, 64)
+			cpu, own := cpuMicros(b, c), ownMicros()
+			b.ReportAllocs()
+			b.ResetTimer()
+			rounds := b.N/n + 1
+			for epoch := range rounds {
+				take(s, uint64(epoch)+2)
+			}
+			b.StopTimer()
+			b.ReportMetric((cpuMicros(b, c)-cpu)/n/float64(rounds), "server-cpu-us/component")
+			b.ReportMetric((ownMicros()-own)/n/float64(rounds), "client-cpu-us/component")
+		})
+	}
+}
+
 // BenchmarkLargeSave saves 1 MB.
 func BenchmarkLargeSave(b *testing.B) {
 	_, s := benchStore(b)

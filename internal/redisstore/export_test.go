@@ -1,10 +1,12 @@
 package redisstore
 
-// The sources of the scripts that save, and their digests, let tests replace them
-// by mutants.
+// The sources of the scripts that save and claim, and their digests, let tests
+// replace them by mutants.
 var (
 	SaveScriptSource, SaveScriptSHA   = saveScript.source, saveScript.sha
 	BatchScriptSource, BatchScriptSHA = batchScript.source, batchScript.sha
+
+	ClaimsScriptSource, ClaimsScriptSHA = claimsScript.source, claimsScript.sha
 )
 
 // Waiting returns how many writes wait for a pipeline.

@@ -9,11 +9,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A job is one try of one operation: a part of a batch, a script, or the plain
-// read of a state. It is sent at most once; another try is another job.
+// A job is one try of one operation: a part of a batch, a script, a takeover of
+// many components, or the plain read of a state. It is sent at most once; another
+// try is another job.
 type job struct {
-	item       *item   // a part of a batch
-	script     *script // else, if not nil
+	item       *item     // a part of a batch
+	script     *script   // else, if not nil
+	takeover   *takeover // else, if not nil
+	source     bool      // its script is to be sent as source
 	keys       [3]string
 	args       []any
 	stage      []byte // put at keys[2] before the script runs
@@ -65,6 +68,10 @@ func (j *job) queueRead(ctx context.Context, p redis.Pipeliner, master *redis.Bo
 	if j.master = master; master == nil {
 		j.master = p.Persist(ctx, j.keys[1]) // changes nothing, and a replica refuses it
 	}
+	if j.takeover != nil {
+		j.takeover.queue(ctx, p, j.source)
+		return j.master
+	}
 	j.value = p.GetRange(ctx, j.keys[0], 0, int64(j.read)-1)
 	if j.wantsFence {
 		j.line = p.GetRange(ctx, j.keys[1], 0, fenceLimit)
@@ -81,6 +88,17 @@ func (j *job) noScript() bool { return noScript(j.cmd) }
 
 func noScript(c *redis.Cmd) bool {
 	return c != nil && c.Err() != nil && hasCode(c.Err(), "NOSCRIPT")
+}
+
+// found is how large the largest value is that was read.
+func (j *job) found() int {
+	switch {
+	case j.isScript():
+		return 0
+	case j.takeover != nil:
+		return j.takeover.largest()
+	}
+	return len(j.value.Val())
 }
 
 // err returns why the job has no result. A pipeline that found no server may
@@ -105,6 +123,12 @@ func (j *job) err() error {
 }
 
 func (j *job) readErr() error {
+	if t := j.takeover; t != nil {
+		if t.claims == nil {
+			return cmp.Or(j.failed, errNoReply)
+		}
+		return cmp.Or(j.failed, j.master.Err(), t.claims.Err(), t.read.Err())
+	}
 	// An error of the read itself does not say that there was no server.
 	if j.failed != nil && j.master.Err() == nil && j.value.Err() == nil && (j.line == nil || j.line.Err() == nil) && !isServer(j.failed) {
 		return j.failed
@@ -156,5 +180,7 @@ func (j *job) fail(ctx context.Context, err error) {
 	if j.isScript() {
 		j.cmd = redis.NewCmd(ctx)
 		j.cmd.SetErr(err)
+		return
 	}
+	j.failed = err
 }

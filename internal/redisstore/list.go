@@ -127,7 +127,7 @@ func (s *Store) formerFence(ctx context.Context, key string) (string, error) {
 	}
 	for letter, state := range states {
 		if f[2] == state {
-			return fmt.Sprint(fenceMagic, fenceFormat, f[0], " ", f[1], " ", letter, " "), nil
+			return fmt.Sprint(fenceMagic, fenceFormat, f[0], " ", f[1], " ", string(letter), " "), nil
 		}
 	}
 	return "", nil

@@ -142,7 +142,7 @@ func startTLS(t *testing.T, args ...string) (*redistest.Server, *x509.CertPool) 
 }
 
 // The line in the documentation of RedisAdapter.
-const minimalACL = "resetchannels -@all +ping +select +role +eval +evalsha +get +mget +getrange +strlen +bitcount +exists +set +mset +rename +del +pexpireat +persist +pttl +hmget +time +scan +wait +waitaof"
+const minimalACL = "resetchannels -@all +ping +select +role +eval +evalsha +get +mget +getrange +setrange +strlen +bitcount +exists +set +mset +rename +del +pexpireat +persist +pttl +hmget +time +scan +wait +waitaof"
 
 func TestTheDocumentedRightsSuffice(t *testing.T) {
 	doc, err := os.ReadFile("../../redis.go")
@@ -165,6 +165,9 @@ func TestTheDocumentedRightsSuffice(t *testing.T) {
 	mustSave(t, s, "plain", snap(1, 1, "a", "x"), snap(1, 2, "b", strings.Repeat("x", 100<<10)), touch(1, 2, "b"))
 	e.damage(e.key("plain"))
 	mustSave(t, s, "plain", snap(1, 3, "c", "y"))
+	mustSave(t, s, "many", snap(1, 1, "a", "x"))
+	_ = loaded(t, s, "many") // a small one, as read lately
+	require.NotNil(t, s.TakeOver(ctx, []string{"many"}, 2)[0])
 	_, err = s.History(ctx, "plain")
 	require.NoError(t, err)
 	require.NoError(t, listErr(s))

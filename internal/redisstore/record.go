@@ -56,22 +56,21 @@ func parseRecord(line string) (*record, error) {
 	if !ok || !found || strings.Contains(list, "|") {
 		return nil, errFence(errors.New("it is no fence"))
 	}
+	if !inPlace(line) {
+		return nil, errFence(errors.New("its fields are not at their places"))
+	}
 	r := &record{known: true, list: list}
-	f := strings.Split(line[:fenceHead-1], " ")
-	if len(f) != 11 {
-		return nil, errFence(fmt.Errorf("it has %d fields instead of 11", len(f)))
-	}
 	var err error
-	if r.fence.Epoch, err = number(f[2]); err != nil {
+	if r.fence.Epoch, err = number(line[8:28]); err != nil {
 		return nil, errFence(err)
 	}
-	if r.fence.Version, err = number(f[3]); err != nil {
+	if r.fence.Version, err = number(line[29:49]); err != nil {
 		return nil, errFence(err)
 	}
-	if r.state, ok = states[f[4]]; !ok {
-		return nil, errFence(fmt.Errorf("state %q", f[4]))
+	if r.state, ok = states[line[50]]; !ok {
+		return nil, errFence(fmt.Errorf("state %q", line[50]))
 	}
-	ms, err := strconv.ParseInt(f[6], 10, 64)
+	ms, err := strconv.ParseInt(line[63:76], 10, 64)
 	if err != nil {
 		return nil, errFence(err)
 	}
@@ -85,15 +84,32 @@ func parseRecord(line string) (*record, error) {
 	return r, err
 }
 
-var states = map[string]string{"s": "saved", "d": "deleted", "n": "none"}
+// inPlace reports that a fence has spaces where its fields at fixed places end, and
+// nowhere else in them.
+func inPlace(line string) bool {
+	ends := [...]int{5, 7, 28, 49, 51, 62, 76, 87, 128, 141, fenceHead - 1}
+	for _, at := range ends {
+		if line[at] != ' ' {
+			return false
+		}
+	}
+	return strings.Count(line[:fenceHead], " ") == len(ends)
+}
+
+var states = map[byte]string{'s': "saved", 'd': "deleted", 'n': "none"}
 
 func parseGenerations(list string) (all []generation, err error) {
-	for entry := range strings.FieldsSeq(list) {
-		p := strings.Split(entry, ",")
-		if len(p) != 3 {
+	if list == "" {
+		return nil, nil
+	}
+	all = make([]generation, 0, 1+strings.Count(list, " "))
+	for entry := range strings.SplitSeq(list, " ") {
+		version, rest, _ := strings.Cut(entry, ",")
+		writeID, call, ok := strings.Cut(rest, ",")
+		if !ok || strings.Contains(call, ",") {
 			return nil, errFence(fmt.Errorf("generation %q", entry))
 		}
-		all = append(all, generation{entry, p[0], p[1]})
+		all = append(all, generation{entry, version, writeID})
 	}
 	return all, nil
 }
@@ -106,14 +122,15 @@ func parseAttempt(s string) (a store.Attempt, err error) {
 	if s == "" {
 		return a, nil
 	}
-	f := strings.Split(s, " ")
-	if len(f) != 3 {
+	epoch, rest, _ := strings.Cut(s, " ")
+	version, writeID, ok := strings.Cut(rest, " ")
+	if !ok || strings.Contains(writeID, " ") {
 		return a, fmt.Errorf("attempt %q", s)
 	}
-	if a.Epoch, err = number(f[0]); err == nil {
-		a.Version, err = number(f[1])
+	if a.Epoch, err = number(epoch); err == nil {
+		a.Version, err = number(version)
 	}
-	a.WriteID = f[2]
+	a.WriteID = writeID
 	return a, err
 }
 

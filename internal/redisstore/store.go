@@ -279,9 +279,7 @@ func (s *Store) within(limit time.Duration, jobs []*job) (context.Context, conte
 func (s *Store) learn(batch []*job) {
 	most := 0
 	for _, j := range batch {
-		if !j.isScript() {
-			most = max(most, len(j.value.Val()))
-		}
+		most = max(most, j.found())
 	}
 	if most > 0 {
 		s.typical.Store(int64(most) + 512)

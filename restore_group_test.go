@@ -1,0 +1,151 @@
+package durable_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/internal/redistest"
+)
+
+// restoredMany registers that many components, each of which counts, and restores them.
+func restoredMany(t *testing.T, a durable.StateAdapter, o *durable.Options, n int) (*durable.Checkpointer, []durable.StatefulComponent[number], durable.Report) {
+	t.Helper()
+	cp := durable.New(a, o)
+	comps := make([]durable.StatefulComponent[number], n)
+	for i := range comps {
+		require.NoError(t, cp.Register(fmt.Sprint("c", i), &comps[i]))
+	}
+	report, err := cp.Restore(t.Context())
+	require.NoError(t, err)
+	require.Len(t, report.Results, n)
+	return cp, comps, report
+}
+
+func TestARestoreOfManyTellsEachOutcome(t *testing.T) {
+	for _, consistent := range []bool{false, true} {
+		t.Run(fmt.Sprint("consistent=", consistent), func(t *testing.T) {
+			const n = 150
+			ctx, srv := context.Background(), redistest.Shared(t)
+			prefix := "root:many:" + rand.Text() + ":"
+			a := openRedis(t, srv.URL(), &durable.RedisOptions{KeyPrefix: prefix})
+			o := quiet()
+			cp, comps, _ := restoredMany(t, a, o, n-1) // the last one is never saved
+			for round := range uint64(2) {
+				for i := range comps {
+					comps[i].Update(func(s *number) { s.N = uint64(i) + 1000*round })
+				}
+				require.NoError(t, cp.Checkpoint(ctx))
+			}
+			require.NoError(t, cp.Close())
+			c := srv.Client(t)
+			damage(t, c, prefix+"c5")
+			require.NoError(t, c.Del(ctx, prefix+"c70").Err())
+
+			o.Restore, o.Consistent = durable.FreshIfUnreadable, consistent
+			cp, comps, report := restoredMany(t, a, o, n)
+			for i, r := range report.Results {
+				want, outcome := uint64(i)+1000, durable.Restored
+				switch i {
+				case 5:
+					want, outcome = 5, durable.FellBack
+				case 70:
+					want, outcome = 0, durable.Lost
+				case n - 1:
+					want, outcome = 0, durable.FirstBoot
+				}
+				require.Equal(t, fmt.Sprint("c", i), r.ComponentID)
+				require.Equal(t, outcome, r.Outcome, r.ComponentID)
+				comps[i].View(func(s *number) { require.Equal(t, want, s.N, r.ComponentID) })
+			}
+			comps[9].Update(func(s *number) { s.N++ })
+			require.NoError(t, cp.Checkpoint(ctx))
+			require.NoError(t, cp.Close())
+		})
+	}
+}
+
+// damage flips a byte of the state at key.
+func damage(t *testing.T, c *redis.Client, key string) {
+	t.Helper()
+	v, err := c.Get(t.Context(), key).Bytes()
+	require.NoError(t, err)
+	v[len(v)-1] ^= 1
+	require.NoError(t, c.Set(t.Context(), key, v, 0).Err())
+}
+
+// together is a component whose RestoreState returns when all are being restored.
+type together struct {
+	all  *sync.WaitGroup
+	ctx  context.Context
+	once sync.Once
+}
+
+func (c *together) SnapshotState() ([]byte, error) { return []byte("x"), nil }
+func (c *together) RestoreState([]byte) error {
+	c.once.Do(c.all.Done)
+	done := make(chan struct{})
+	go func() { c.all.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-c.ctx.Done():
+		return fmt.Errorf("the others are not being restored")
+	}
+}
+
+func TestComponentsThatTakeLongAreRestoredTogether(t *testing.T) {
+	const n = 200
+	a := openRedis(t, redistest.Shared(t).URL(), &durable.RedisOptions{KeyPrefix: "root:together:" + rand.Text() + ":"})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var all sync.WaitGroup
+	all.Add(n)
+	for range 2 {
+		cp := durable.New(a, quiet())
+		for i := range n {
+			require.NoError(t, cp.Register(fmt.Sprint("c", i), &together{all: &all, ctx: ctx}))
+		}
+		report, err := cp.Restore(t.Context())
+		require.NoError(t, err)
+		for _, r := range report.Results {
+			require.NoError(t, r.Err)
+		}
+		require.NoError(t, cp.Checkpoint(t.Context()))
+		require.NoError(t, cp.Close())
+	}
+}
+
+// watching is a wrapper that sees what is loaded.
+type watching struct {
+	durable.StateAdapter
+	loads *atomic.Int64
+}
+
+func (w watching) Unwrap() durable.StateAdapter { return w.StateAdapter }
+func (w watching) LoadState(ctx context.Context, id string) (*durable.Snapshot, error) {
+	if !strings.Contains(id, "~") {
+		w.loads.Add(1)
+	}
+	return w.StateAdapter.LoadState(ctx, id)
+}
+
+func TestAWrapperSeesEveryLoad(t *testing.T) {
+	const n = 70
+	w := watching{openRedis(t, redistest.Shared(t).URL(), &durable.RedisOptions{KeyPrefix: "root:wrapped:" + rand.Text() + ":"}), new(atomic.Int64)}
+	for round := range int64(2) {
+		cp, _, _ := restoredMany(t, w, quiet(), n)
+		require.Equal(t, n*(round+1), w.loads.Load())
+		require.NoError(t, cp.Checkpoint(t.Context()))
+		require.NoError(t, cp.Close())
+	}
+}

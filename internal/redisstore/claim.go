@@ -27,13 +27,8 @@ func (s *Store) Claim(ctx context.Context, id string, epoch uint64) error {
 	ctx, cancel := bound(ctx, saveTime, 0)
 	defer cancel()
 	k := s.keys(id)
-	two := [3]string{k.state, k.fence}
-	it := &item{op: "c", subject: digits(epoch)}
-	a, err := s.judged(ctx, id, new(doubt), func() *job {
-		return &job{item: it, keys: two, durable: true, size: 512}
-	}, func(i inspection) *job {
-		return &job{script: claimScript, keys: two, args: append([]any{it.subject}, i.args()...), durable: true, size: 512}
-	})
+	c := &claiming{keys: [3]string{k.state, k.fence}, item: item{op: "c", subject: digits(epoch)}}
+	a, err := s.judge(ctx, id, new(doubt), c)
 	switch {
 	case err != nil:
 		return err
@@ -46,6 +41,21 @@ func (s *Store) Claim(ctx context.Context, id string, epoch uint64) error {
 	return nil
 }
 
+type claiming struct {
+	keys [3]string
+	item item
+}
+
+func (c *claiming) usual() bool { return true }
+
+func (c *claiming) quick() *job {
+	return &job{item: &c.item, keys: c.keys, durable: true, size: 512}
+}
+
+func (c *claiming) build(i inspection) *job {
+	return &job{script: claimScript, keys: c.keys, args: append([]any{c.item.subject}, i.args()...), durable: true, size: 512}
+}
+
 // Delete implements store.Store.
 func (s *Store) Delete(ctx context.Context, id string) error {
 	ctx, cancel := bound(ctx, saveTime, 0)
@@ -54,11 +64,12 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	k := s.keys(id)
 	for d, call := new(doubt), name(); ; {
 		if f.Epoch == math.MaxUint64 {
 			return store.Answer(f, store.ErrConflict, "no epoch is left above %d", f.Epoch)
 		}
-		a, err := s.judged(ctx, id, d, nil, s.deleteJob(s.keys(id), f, call))
+		a, err := s.judge(ctx, id, d, &deleting{[3]string{k.state, k.fence}, f, call})
 		if err != nil {
 			return err
 		}
@@ -78,11 +89,20 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	}
 }
 
-func (s *Store) deleteJob(k keys, f store.Fence, call string) func(inspection) *job {
-	return func(i inspection) *job {
-		args := append([]any{digits(f.Epoch), digits(f.Version), digits(f.Epoch + 1), call}, i.args()...)
-		return &job{script: deleteScript, keys: [3]string{k.state, k.fence}, args: args, durable: true}
-	}
+// A deleting is never usual.
+type deleting struct {
+	keys  [3]string
+	found store.Fence
+	name  string
+}
+
+func (c *deleting) usual() bool { return false }
+
+func (c *deleting) quick() *job { return nil }
+
+func (c *deleting) build(i inspection) *job {
+	args := append([]any{digits(c.found.Epoch), digits(c.found.Version), digits(c.found.Epoch + 1), c.name}, i.args()...)
+	return &job{script: deleteScript, keys: c.keys, args: args, durable: true}
 }
 
 // effective returns the fence of what was seen: the record, or the header of the

@@ -116,8 +116,9 @@ func (j *job) err() error {
 	case j.reply == nil:
 		return cmp.Or(j.failed, errNoReply)
 	}
-	if a, err := parseAnswer(j.reply); err == nil && a.code() == "ERR" {
-		return serverError(a.at(1))
+	if list, ok := j.reply.([]any); ok && len(list) == 2 && list[0] == "ERR" {
+		text, _ := list[1].(string)
+		return serverError(text)
 	}
 	return nil
 }

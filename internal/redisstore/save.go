@@ -31,17 +31,16 @@ func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error
 	}
 	ctx, cancel := bound(ctx, saveTime, len(value))
 	defer cancel()
-	quick, build := s.saveJob(s.keys(id), snap.Attempt(), value)
+	v := &saving{s: s, keys: s.keys(id), attempt: snap.Attempt(), value: value, op: saveOp(value)}
 	suspect := s.acked.distrusts(id)
 	if suspect {
-		seen, err := s.inspect(ctx, id)
-		if err != nil {
+		var err error
+		if v.seen, err = s.inspect(ctx, id); err != nil {
 			return err
 		}
-		quick, build = nil, judging(seen, build)
 	}
 	mark := s.acked.mark(id)
-	a, err := s.judged(ctx, id, new(doubt), quick, build)
+	a, err := s.judge(ctx, id, new(doubt), v)
 	if a.code() == "OK" {
 		found := fenceOf(a).Version
 		s.acked.saw(id, mark, found, max(found, snap.Version))
@@ -63,15 +62,16 @@ var small, large sync.Pool
 const smallRoom = 2 << 10
 
 func room(n int) []byte {
-	pool := &large
 	switch {
 	case n <= smallRoom:
-		pool, n = &small, smallRoom
-	case n <= inline:
-		return make([]byte, 0, n)
-	}
-	if b, ok := pool.Get().(*[]byte); ok && cap(*b) >= n {
-		return (*b)[:0]
+		if b, ok := small.Get().(*[smallRoom]byte); ok {
+			return b[:0]
+		}
+		n = smallRoom
+	case n > inline:
+		if b, ok := large.Get().(*[]byte); ok && cap(*b) >= n {
+			return (*b)[:0]
+		}
 	}
 	return make([]byte, 0, n)
 }
@@ -79,40 +79,63 @@ func room(n int) []byte {
 func recycle(b []byte) {
 	switch {
 	case cap(b) == smallRoom:
-		small.Put(&b)
+		small.Put((*[smallRoom]byte)(b[:smallRoom]))
 	case cap(b) > inline && cap(b) <= batchBytes*8:
 		large.Put(&b)
 	}
 }
 
-// saveJob returns how a save, or a refresh without a value, is made: as a part of
-// a batch, unless it is large, and by a script of its own. Both are the same call.
-func (s *Store) saveJob(k keys, a store.Attempt, value []byte) (quick func() *job, build func(inspection) *job) {
-	size := len(value) + 512
-	op := saveOp(value)
-	it := &item{op: op, subject: value}
-	switch {
-	case value == nil:
-		it = &item{op: "t", subject: digits(a.Epoch) + " " + digits(a.Version) + " " + a.WriteID}
-	case len(value) > inline:
-		it = nil
-	}
-	if it != nil {
-		quick = func() *job { return &job{item: it, keys: [3]string{k.state, k.fence}, durable: true, size: size} }
-	}
-	return quick, func(i inspection) *job {
-		how, ones, inlined, staged := "none", "", []byte(nil), []byte(nil)
-		switch {
-		case len(value) > inline:
-			how, staged = "staged", value
-		case value != nil:
-			how, ones, inlined = "inline", op[1+callLen:], value
-		}
-		args := []any{digits(a.Epoch), digits(a.Version), a.WriteID, op[1 : 1+callLen], s.ttl.Milliseconds(), s.keep, len(value), ones, how, inlined}
-		return &job{script: saveScript, keys: [3]string{k.state, k.fence, k.stage(a.WriteID)}, args: append(args, i.args()...),
-			stage: staged, durable: true, size: size}
+// A saving is one save, or a refresh without a value: a part of a batch, unless it
+// is large, and a script of its own. Both are the same call.
+type saving struct {
+	s       *Store
+	keys    keys
+	attempt store.Attempt
+	value   []byte
+	op      string
+	seen    inspection // before any script asked for one
+
+	first struct { // most savings need no other job
+		taken bool
+		job
+		item
 	}
 }
+
+func (v *saving) usual() bool { return len(v.value) <= inline && v.seen == (inspection{}) }
+
+func (v *saving) quick() *job {
+	j, it := &v.first.job, &v.first.item
+	if v.first.taken {
+		j, it = &job{}, &item{}
+	}
+	v.first.taken = true
+	*it = item{op: v.op, subject: v.value}
+	if v.value == nil {
+		*it = item{op: "t", subject: digits(v.attempt.Epoch) + " " + digits(v.attempt.Version) + " " + v.attempt.WriteID}
+	}
+	*j = job{item: it, keys: [3]string{v.keys.state, v.keys.fence}, durable: true, size: v.size()}
+	return j
+}
+
+func (v *saving) build(i inspection) *job {
+	if i == (inspection{}) {
+		i = v.seen
+	}
+	how, ones, inlined, staged := "none", "", []byte(nil), []byte(nil)
+	switch {
+	case len(v.value) > inline:
+		how, staged = "staged", v.value
+	case v.value != nil:
+		how, ones, inlined = "inline", v.op[1+callLen:], v.value
+	}
+	args := []any{digits(v.attempt.Epoch), digits(v.attempt.Version), v.attempt.WriteID, v.op[1 : 1+callLen],
+		v.s.ttl.Milliseconds(), v.s.keep, len(v.value), ones, how, inlined}
+	return &job{script: saveScript, keys: [3]string{v.keys.state, v.keys.fence, v.keys.stage(v.attempt.WriteID)},
+		args: append(args, i.args()...), stage: staged, durable: true, size: v.size()}
+}
+
+func (v *saving) size() int { return len(v.value) + 512 }
 
 const callLen = 12
 
@@ -137,16 +160,6 @@ func setBits(b []byte) (n uint64) {
 		n += uint64(bits.OnesCount8(c))
 	}
 	return n
-}
-
-// judging has build told what was seen before the script asks.
-func judging(seen inspection, build func(inspection) *job) func(inspection) *job {
-	return func(i inspection) *job {
-		if i == (inspection{}) {
-			i = seen
-		}
-		return build(i)
-	}
 }
 
 func (s *Store) saved(id string, snap *store.Snapshot, a answer) error {

@@ -333,18 +333,25 @@ func (s *Store) inspect(ctx context.Context, id string) (inspection, error) {
 	return i, nil
 }
 
-// judged tries quick, if it is not nil, as a part of a batch, and runs the script
-// that build makes when the component needs that, with an inspection as soon as
-// the script asks for one.
-func (s *Store) judged(ctx context.Context, id string, d *doubt, quick func() *job, build func(inspection) *job) (answer, error) {
-	if quick != nil {
-		if a, err := s.ask(ctx, d, quick); err != nil || a.code() != "SLOW" {
+// A call is one operation on one component. Every job that it makes is a copy of
+// the same operation.
+type call interface {
+	usual() bool           // quick may do
+	quick() *job           // a part of a batch
+	build(inspection) *job // a script of its own, with what was seen of the component
+}
+
+// judge tries c as a part of a batch and runs its script when the component needs
+// that, with an inspection as soon as the script asks for one.
+func (s *Store) judge(ctx context.Context, id string, d *doubt, c call) (answer, error) {
+	if c.usual() {
+		if a, err := s.ask(ctx, d, c.quick); err != nil || a.code() != "SLOW" {
 			return a, err
 		}
 	}
 	var seen inspection
 	for {
-		a, err := s.ask(ctx, d, func() *job { return build(seen) })
+		a, err := s.ask(ctx, d, func() *job { return c.build(seen) })
 		if err != nil || a.code() != "INSPECT" {
 			return a, err
 		}

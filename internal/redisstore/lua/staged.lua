@@ -2,7 +2,7 @@
 -- value is staged, and both are large. Whatever else is the case is for what follows,
 -- which costs twice as much because it must know it all. KEYS, ARGV, the fence's line
 -- and the order of writes are those of save.lua.
-if ARGV[9] == 'staged' and ARGV[11] == '' then
+if ARGV[9] == 'staged' then
   local call, try, sub, byte = redis.call, redis.pcall, string.sub, string.byte
   local find, match, format = string.find, string.match, string.format
   local key, fence, stage, e, v = KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2]

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"sync"
 
 	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
@@ -54,35 +53,6 @@ func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error
 	}
 	recycle(value) // every try has ended, else there were an error
 	return s.saved(id, snap, a)
-}
-
-// Buffers of values are used again: clearing new large ones costs as much as the
-// checksums, and new small ones are most of what a save leaves to be collected.
-var small, large sync.Pool
-
-const smallRoom = 2 << 10
-
-func room(n int) []byte {
-	pool := &large
-	switch {
-	case n <= smallRoom:
-		pool, n = &small, smallRoom
-	case n <= inline:
-		return make([]byte, 0, n)
-	}
-	if b, ok := pool.Get().(*[]byte); ok && cap(*b) >= n {
-		return (*b)[:0]
-	}
-	return make([]byte, 0, n)
-}
-
-func recycle(b []byte) {
-	switch {
-	case cap(b) == smallRoom:
-		small.Put(&b)
-	case cap(b) > inline && cap(b) <= batchBytes*8:
-		large.Put(&b)
-	}
 }
 
 // saveJob returns how a save, or a refresh without a value, is made: as a part of

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -136,6 +137,26 @@ func TestALargeSaveKeepsNothingThatItsFenceDoesNotVouchFor(t *testing.T) {
 		mustSave(t, s, "old", snap(1, 3, "c", saving["alone"]))
 		require.Greater(t, e.ttl(e.side("old", "g:1")), time.Hour, "a digest is no time")
 	})
+}
+
+func TestALargeSaveAfterACollectionMakesNoNewBuffer(t *testing.T) {
+	s := onReal(t).open(redisstore.Options{})
+	state := snap(1, 0, "w", strings.Repeat("x", 1<<20))
+	allocated := func() (sum uint64) {
+		for range 5 {
+			runtime.GC()
+			runtime.GC() // what a pool holds lives through one
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			state.Version++
+			mustSave(t, s, "c", state)
+			runtime.ReadMemStats(&after)
+			sum += after.TotalAlloc - before.TotalAlloc
+		}
+		return sum
+	}
+	allocated()
+	require.Less(t, allocated(), uint64(1<<20), "of five saves")
 }
 
 func TestALargeSaveEndsWithItsContextWhileTheServerIsFrozen(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -108,7 +109,9 @@ func (b *Bench) redisLarge() error {
 	}
 	plain := func() error { return r.client.Set(b.ctx, "large:plain", data, ttl).Err() }
 	ours := func() error {
-		return r.adapter.SaveState(b.ctx, "large", &durable.Snapshot{Epoch: 1, Version: version, Data: data})
+		ctx, cancel := context.WithTimeout(b.ctx, 10*time.Second) // as a Checkpointer does
+		defer cancel()
+		return r.adapter.SaveState(ctx, "large", &durable.Snapshot{Epoch: 1, Version: version, Data: data})
 	}
 	const base, name = "EVALSHA with the value as argument", "durable, fenced save"
 	t, err := b.table("Redis, no persistence, 1 MB of bytes, compare-and-set", false,

@@ -241,6 +241,30 @@ func TestValidIDs(t *testing.T) {
 	}
 }
 
+func TestWriteIDsAreLettersAndDigits(t *testing.T) {
+	for c := range 256 {
+		b := byte(c)
+		want := b >= '0' && b <= '9' || b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z'
+		require.Equal(t, want, envelope.ValidWriteID("a"+string([]byte{b})+"a"), "%q", b)
+	}
+	require.True(t, envelope.ValidWriteID(strings.Repeat("w", 32)))
+	require.False(t, envelope.ValidWriteID(strings.Repeat("w", 33)))
+	require.False(t, envelope.ValidWriteID(""))
+}
+
+// Blocks of a large payload must add up to the whole.
+func TestPayloadsOfAnyLengthAreWhole(t *testing.T) {
+	for _, n := range []int{1, 16<<10 - 1, 16 << 10, 16<<10 + 1, 100_000} {
+		r := record("c", '-', snapshot(1, 1, "bin", strings.Repeat("abc", n)[:n]))
+		b := encode(t, r)
+		require.Equal(t, seal(strings.TrimSuffix(headerOf(b), "\n"), r.Data), b)
+		head, err := envelope.AppendHeader(nil, &r)
+		require.NoError(t, err)
+		require.Equal(t, headerOf(b), string(head))
+		require.True(t, envelope.Intact("c", 1, 1, b))
+	}
+}
+
 func TestPlainStateIsAJSONObject(t *testing.T) {
 	s, ok := envelope.Plain([]byte("\n {\"a\":1} "))
 	require.True(t, ok)

@@ -3,66 +3,68 @@ package envelope
 import (
 	"bytes"
 	"math"
-	"strconv"
-	"strings"
 	"time"
 )
 
 // How the fields of a header are spelled.
 
+// appendPadded appends v in width digits.
 func appendPadded(dst []byte, v uint64, width int) []byte {
 	dst = append(dst, "00000000000000000000"[:width]...)
-	for i := len(dst) - 1; v > 0; i-- {
-		dst[i] = byte('0' + v%10)
-		v /= 10
+	i := len(dst)
+	for ; v >= 10; v /= 100 {
+		i -= 2
+		dst[i], dst[i+1] = byte('0'+v/10%10), byte('0'+v%10)
+	}
+	if v > 0 {
+		dst[i-1] = byte('0' + v)
 	}
 	return dst
 }
 
-// split appends the fields of a header line.
-func split(dst []string, line string) []string {
-	for field := range strings.SplitSeq(line, " ") {
-		dst = append(dst, field)
-	}
-	return dst
-}
-
-func parseUint(s string, width int) (uint64, bool) {
+func parseUint(s []byte, width int) (v uint64, ok bool) {
 	if len(s) != width {
 		return 0, false
 	}
-	v, err := strconv.ParseUint(s, 10, 64)
-	return v, err == nil && s[0] != '+'
+	for _, c := range s {
+		d := uint64(c - '0')
+		if d > 9 || v > math.MaxUint64/10 || v*10 > math.MaxUint64-d {
+			return 0, false
+		}
+		v = v*10 + d
+	}
+	return v, true
 }
 
-func parseInt(s string) (int, bool) {
-	v, err := strconv.ParseInt(s, 10, 64)
-	var room [20]byte
-	return int(v), err == nil && v >= 0 && v <= math.MaxInt && string(strconv.AppendInt(room[:0], v, 10)) == s
+func parseInt(s []byte) (int, bool) {
+	v, ok := parseUint(s, min(len(s), 20))
+	return int(v), ok && v <= math.MaxInt && len(s) > 0 && (s[0] != '0' || len(s) == 1)
 }
 
 const hexDigits = "0123456789abcdef"
 
-func appendHex(dst []byte, v uint32) []byte {
-	for shift := 28; shift >= 0; shift -= 4 {
-		dst = append(dst, hexDigits[v>>shift&15])
-	}
-	return dst
+// hexValues has one more than the value of each digit, so that 0 is none.
+var hexValues = [256]byte{
+	'0': 1, '1': 2, '2': 3, '3': 4, '4': 5, '5': 6, '6': 7, '7': 8,
+	'8': 9, '9': 10, 'a': 11, 'b': 12, 'c': 13, 'd': 14, 'e': 15, 'f': 16,
 }
 
-func parseHex(s string) (v uint32, ok bool) {
-	if len(s) != 8 {
+func appendHex(dst []byte, v uint32) []byte {
+	return append(dst,
+		hexDigits[v>>28], hexDigits[v>>24&15], hexDigits[v>>20&15], hexDigits[v>>16&15],
+		hexDigits[v>>12&15], hexDigits[v>>8&15], hexDigits[v>>4&15], hexDigits[v&15])
+}
+
+func parseHex(s []byte) (v uint32, ok bool) {
+	if len(s) != hexLen {
 		return 0, false
 	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case '0' <= c && c <= '9':
-			v = v<<4 | uint32(c-'0')
-		case 'a' <= c && c <= 'f':
-			v = v<<4 | uint32(c-'a'+10)
-		default:
+	for _, c := range s {
+		d := hexValues[c]
+		if d == 0 {
 			return 0, false
 		}
+		v = v<<4 | uint32(d-1)
 	}
 	return v, true
 }
@@ -77,31 +79,27 @@ func appendTime(dst []byte, t time.Time) []byte {
 		y, month, day = t.Date()
 	}
 	hour, minute, second := t.Clock()
-	dst = appendDigits(dst, y, 4)
-	dst = appendDigits(append(dst, '-'), int(month), 2)
-	dst = appendDigits(append(dst, '-'), day, 2)
-	dst = appendDigits(append(dst, 'T'), hour, 2)
-	dst = appendDigits(append(dst, ':'), minute, 2)
-	dst = appendDigits(append(dst, ':'), second, 2)
+	dst = append(appendTwo(appendTwo(dst, y/100), y%100), '-')
+	dst = append(appendTwo(dst, int(month)), '-')
+	dst = append(appendTwo(dst, day), 'T')
+	dst = append(appendTwo(dst, hour), ':')
+	dst = append(appendTwo(dst, minute), ':')
+	dst = appendTwo(dst, second)
 	if n := t.Nanosecond(); n != 0 {
-		dst = bytes.TrimRight(appendDigits(append(dst, '.'), n, 9), "0")
+		dst = bytes.TrimRight(appendPadded(append(dst, '.'), uint64(n), 9), "0")
 	}
 	return append(dst, 'Z')
 }
 
-func appendDigits(dst []byte, v, width int) []byte {
-	dst = append(dst, "000000000"[:width]...)
-	for i := len(dst) - 1; v > 0; i-- {
-		dst[i] = byte('0' + v%10)
-		v /= 10
-	}
-	return dst
+func appendTwo(dst []byte, v int) []byte {
+	return append(dst, byte('0'+v/10), byte('0'+v%10))
 }
 
-func parseTime(s string) (time.Time, bool) {
-	t, err := time.Parse(time.RFC3339Nano, s)
+// parseTime reads what appendTime writes, and nothing else.
+func parseTime(s []byte) (time.Time, bool) {
+	t, err := time.Parse(time.RFC3339Nano, string(s))
 	var room [len(time.RFC3339Nano)]byte
-	return t, err == nil && t.Year() > 0 && string(appendTime(room[:0], t)) == s
+	return t, err == nil && t.Year() > 0 && bytes.Equal(appendTime(room[:0], t), s)
 }
 
 // appendEscaped percent-encodes everything but printable ASCII, and '%' and a
@@ -127,7 +125,7 @@ func appendEscaped(dst []byte, s string) []byte {
 }
 
 // plain reports whether s stands in a header as it is, apart from "" and "-".
-func plain(s string) bool {
+func plain[T string | []byte](s T) bool {
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c >= 0x7f || c == '%' {
 			return false
@@ -136,12 +134,12 @@ func plain(s string) bool {
 	return true
 }
 
-func unescape(s string) (string, bool) {
-	if s == "-" {
+func unescape(s []byte) (string, bool) {
+	switch {
+	case string(s) == "-":
 		return "", true
-	}
-	if s != "" && plain(s) {
-		return s, true
+	case plain(s):
+		return string(s), len(s) > 0
 	}
 	var out []byte
 	for i := 0; i < len(s); i++ {
@@ -150,14 +148,14 @@ func unescape(s string) (string, bool) {
 			if i+2 >= len(s) {
 				return "", false
 			}
-			hi, lo := strings.IndexByte(hexDigits, s[i+1]), strings.IndexByte(hexDigits, s[i+2])
-			if hi < 0 || lo < 0 {
+			hi, lo := hexValues[s[i+1]], hexValues[s[i+2]]
+			if hi == 0 || lo == 0 {
 				return "", false
 			}
-			c = byte(hi<<4 | lo)
+			c = (hi-1)<<4 | (lo - 1)
 			i += 2
 		}
 		out = append(out, c)
 	}
-	return string(out), string(appendEscaped(nil, string(out))) == s // one spelling only
+	return string(out), bytes.Equal(appendEscaped(nil, string(out)), s) // one spelling only
 }

@@ -46,7 +46,7 @@ func (b *batcher) do(ctx context.Context, closing <-chan struct{}, j *job) error
 		defer b.wg.Done()
 		j.until, _ = ctx.Deadline()
 		b.send([]*job{j})
-		b.hand()
+		b.hand(j)
 		return nil
 	}
 	select {
@@ -84,20 +84,19 @@ type mayCancel struct{}
 func (b *batcher) add(j *job, inline bool) (ok, lead bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if inline = inline && b.running == 0 && j.size <= alone; !inline {
-		j.done = make(chan struct{})
-	}
-	switch {
-	case b.closed:
+	if b.closed {
 		return false, false
+	}
+	if inline && b.lead(j) {
+		b.wg.Add(1)
+		return true, true
+	}
+	j.done = make(chan struct{})
+	switch {
 	case j.size > alone:
 		b.wg.Go(func() { b.sendAlone(j) })
 	case b.running == flights:
 		b.waiting = append(b.waiting, j)
-	case inline:
-		b.running++
-		b.wg.Add(1)
-		return true, true
 	default:
 		b.running++
 		b.waiting = append(b.waiting, j)
@@ -106,8 +105,30 @@ func (b *batcher) add(j *job, inline bool) (ok, lead bool) {
 	return true, false
 }
 
-// hand passes on what gathered while a caller sent his own job.
-func (b *batcher) hand() {
+// lead reports whether j need not wait for others, and then holds its place among
+// what is under way until hand.
+func (b *batcher) lead(j *job) bool {
+	if j.size > alone {
+		select {
+		case b.large <- struct{}{}:
+			return true
+		default:
+			return false
+		}
+	}
+	if b.running > 0 {
+		return false
+	}
+	b.running++
+	return true
+}
+
+// hand passes on what gathered while a caller sent his own job j.
+func (b *batcher) hand(j *job) {
+	if j.size > alone {
+		<-b.large
+		return
+	}
 	if batch := b.next(); batch != nil {
 		b.wg.Go(func() { b.drain(batch) })
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"sync"
 
 	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
@@ -53,36 +52,6 @@ func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error
 	}
 	recycle(value) // every try has ended, else there were an error
 	return s.saved(id, snap, a)
-}
-
-// Buffers of values are used again: clearing new large ones costs as much as the
-// checksums, and new small ones are most of what a save leaves to be collected.
-var small, large sync.Pool
-
-const smallRoom = 2 << 10
-
-func room(n int) []byte {
-	switch {
-	case n <= smallRoom:
-		if b, ok := small.Get().(*[smallRoom]byte); ok {
-			return b[:0]
-		}
-		n = smallRoom
-	case n > inline:
-		if b, ok := large.Get().(*[]byte); ok && cap(*b) >= n {
-			return (*b)[:0]
-		}
-	}
-	return make([]byte, 0, n)
-}
-
-func recycle(b []byte) {
-	switch {
-	case cap(b) == smallRoom:
-		small.Put((*[smallRoom]byte)(b[:smallRoom]))
-	case cap(b) > inline && cap(b) <= batchBytes*8:
-		large.Put(&b)
-	}
 }
 
 // A saving is one save, or a refresh without a value: a part of a batch, unless it

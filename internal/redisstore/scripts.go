@@ -26,6 +26,8 @@ func sha1hex(b []byte) string {
 var (
 	//go:embed lua/prelude.lua
 	preludeLua string
+	//go:embed lua/staged.lua
+	stagedLua string
 	//go:embed lua/save.lua
 	saveLua string
 	//go:embed lua/batch.lua
@@ -42,7 +44,7 @@ var (
 	leaseLua string
 
 	batchScript    = newScript(batchLua)
-	saveScript     = newScript(preludeLua, saveLua)
+	saveScript     = newScript(stagedLua, preludeLua, saveLua)
 	claimScript    = newScript(preludeLua, claimLua)
 	deleteScript   = newScript(preludeLua, deleteLua)
 	lookScript     = newScript(preludeLua, lookLua)

@@ -16,7 +16,6 @@ type job struct {
 	item       *item     // a part of a batch
 	script     *script   // else, if not nil
 	takeover   *takeover // else, if not nil
-	source     bool      // its script is to be sent as source
 	keys       [3]string
 	args       []any
 	stage      []byte // put at keys[2] before the script runs
@@ -69,7 +68,7 @@ func (j *job) queueRead(ctx context.Context, p redis.Pipeliner, master *redis.Bo
 		j.master = p.Persist(ctx, j.keys[1]) // changes nothing, and a replica refuses it
 	}
 	if j.takeover != nil {
-		j.takeover.queue(ctx, p, j.source)
+		j.takeover.queue(ctx, p)
 		return j.master
 	}
 	j.value = p.GetRange(ctx, j.keys[0], 0, int64(j.read)-1)
@@ -124,11 +123,12 @@ func (j *job) err() error {
 }
 
 func (j *job) readErr() error {
-	if t := j.takeover; t != nil {
-		if t.claims == nil {
-			return cmp.Or(j.failed, errNoReply)
+	if j.takeover != nil {
+		var master error
+		if j.master != nil {
+			master = j.master.Err()
 		}
-		return cmp.Or(j.failed, j.master.Err(), t.claims.Err(), t.read.Err())
+		return j.takeover.err(j.failed, master)
 	}
 	// An error of the read itself does not say that there was no server.
 	if j.failed != nil && j.master.Err() == nil && j.value.Err() == nil && (j.line == nil || j.line.Err() == nil) && !isServer(j.failed) {

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	_ "embed" // the script
 
@@ -9,8 +10,7 @@ import (
 	"github.com/durablestate/durable/internal/store"
 )
 
-// smallState is up to which size, as read lately, states are read whole and many
-// at a time.
+// smallState is up to which size states are read whole and many at a time.
 const smallState = 16 << 10
 
 //go:embed lua/claims.lua
@@ -18,19 +18,30 @@ var claimsLua string
 
 var claimsScript = newScript(claimsLua)
 
-// A takeover claims components and reads them, in one call and one read of many
-// keys.
+// A takeover claims components in one call and then reads those that it has in
+// another.
 type takeover struct {
+	step   step
 	keys   []keys
 	epoch  string
 	claims *redis.Cmd
+	places []int // of the components that are read
 	read   *redis.SliceCmd
 }
 
+type step int
+
+const (
+	claimKnown  step = iota // with a script that the server may know
+	claimSource             // with the script itself
+	readClaimed
+)
+
 // TakeOver claims ids for epoch and returns their newest states: nil for every one
 // that is not to be had in the usual way, because it was never saved, does not
-// verify, is fenced or cannot be reached. Claim and Load tell which, and may find
-// that it was claimed already. It tries once, and only where one server has all.
+// verify, is large, is fenced or cannot be reached. Claim and Load tell which, and
+// may find that it was claimed already. It tries once, and only where one server
+// has all.
 func (s *Store) TakeOver(ctx context.Context, ids []string, epoch uint64) []*store.Snapshot {
 	snaps := make([]*store.Snapshot, len(ids))
 	if _, single := s.client.(*redis.Client); !single || len(ids) == 0 || s.typical.Load() > smallState {
@@ -43,57 +54,102 @@ func (s *Store) TakeOver(ctx context.Context, ids []string, epoch uint64) []*sto
 		t.keys[i] = s.keys(id)
 	}
 	marks := s.acked.marks(ids)
-	if !s.takeOver(ctx, t, false) {
+	if !s.takeOver(ctx, t) {
 		return snaps
 	}
-	for i, id := range ids {
-		if snaps[i] = s.taken(t, id, i); snaps[i] != nil {
-			s.acked.saw(id, marks[i], snaps[i].LastVersion, snaps[i].LastVersion)
+	for n, i := range t.places {
+		if snaps[i] = s.taken(t, ids[i], n); snaps[i] != nil {
+			s.acked.saw(ids[i], marks[i], snaps[i].LastVersion, snaps[i].LastVersion)
 		}
 	}
 	return snaps
 }
 
-// takeOver sends t, with the source of the script if the server does not know it,
-// and reports that there is an answer.
-func (s *Store) takeOver(ctx context.Context, t *takeover, source bool) bool {
-	j := &job{takeover: t, source: source, keys: [3]string{t.keys[0].state, t.keys[0].fence}, durable: true, patience: patience(0)}
-	j.size = len(t.keys) * int(s.typical.Load())
-	if !s.reads.of(ctx, s.client, j.key()).direct(ctx, j) {
-		return false
+// takeOver takes the steps of t and reports that states were read.
+func (s *Store) takeOver(ctx context.Context, t *takeover) bool {
+	ok := s.take(ctx, t, claimKnown)
+	if noScript(t.claims) {
+		ok = s.take(ctx, t, claimSource)
 	}
-	if !source && noScript(t.claims) {
-		return s.takeOver(ctx, t, true)
-	}
-	return j.err() == nil && j.short == nil
+	return ok && t.choose() && s.take(ctx, t, readClaimed)
 }
 
-// queue asks for the claims and then for the states and fences: they are read
-// after no save of an earlier owner can come in between.
-func (t *takeover) queue(ctx context.Context, p redis.Pipeliner, source bool) {
+func (s *Store) take(ctx context.Context, t *takeover, next step) bool {
+	t.step = next
+	j := &job{takeover: t, keys: [3]string{t.keys[0].state, t.keys[0].fence}, durable: next != readClaimed, patience: patience(0)}
+	if j.size = len(t.keys) * 128; next == readClaimed {
+		j.size = len(t.places) * smallState
+	}
+	return s.reads.of(ctx, s.client, j.key()).direct(ctx, j) && j.err() == nil && j.short == nil
+}
+
+func (t *takeover) queue(ctx context.Context, p redis.Pipeliner) {
+	if t.step == readClaimed {
+		t.queueRead(ctx, p)
+		return
+	}
 	name, script := "evalsha", claimsScript.sha
-	if source {
+	if t.step == claimSource {
 		name, script = "eval", claimsScript.source
 	}
-	claims := append(make([]any, 0, 4+len(t.keys)), name, script, len(t.keys))
-	read := append(make([]any, 0, 1+2*len(t.keys)), "mget")
+	args := append(make([]any, 0, 5+2*len(t.keys)), name, script, 2*len(t.keys))
 	for i := range t.keys { // pointers, since strings would be copied to the heap
-		claims, read = append(claims, &t.keys[i].fence), append(read, &t.keys[i].state, &t.keys[i].fence)
+		args = append(args, &t.keys[i].fence)
 	}
-	t.claims, t.read = redis.NewCmd(ctx, append(claims, t.epoch)...), redis.NewSliceCmd(ctx, read...)
-	_, _ = p.Process(ctx, t.claims), p.Process(ctx, t.read)
+	for i := range t.keys {
+		args = append(args, &t.keys[i].state)
+	}
+	t.claims = redis.NewCmd(ctx, append(args, t.epoch, smallState)...)
+	_ = p.Process(ctx, t.claims)
 }
 
-// taken returns the state of the component at place i, nil when it was not claimed
-// or is not the one that its fence names.
-func (s *Store) taken(t *takeover, id string, i int) *store.Snapshot {
+// choose takes the places of the components that were claimed and whose states are
+// small, and reports that there are any.
+func (t *takeover) choose() bool {
 	claimed, _ := t.claims.Val().(string)
+	if len(claimed) != len(t.keys) {
+		return false
+	}
+	for i := range len(claimed) {
+		if claimed[i] == 'y' {
+			t.places = append(t.places, i)
+		}
+	}
+	return len(t.places) > 0
+}
+
+// queueRead asks for states and fences together, so that they are of one moment.
+// No save of an earlier owner can come any more.
+func (t *takeover) queueRead(ctx context.Context, p redis.Pipeliner) {
+	args := append(make([]any, 0, 1+2*len(t.places)), "mget")
+	for _, i := range t.places {
+		args = append(args, &t.keys[i].state, &t.keys[i].fence)
+	}
+	t.read = redis.NewSliceCmd(ctx, args...)
+	_ = p.Process(ctx, t.read)
+}
+
+// err returns why the step has no result: failed is what its pipeline says, master
+// what the server does that was asked whether it is one.
+func (t *takeover) err(failed, master error) error {
+	switch {
+	case t.step == readClaimed && t.read != nil:
+		return cmp.Or(failed, master, t.read.Err())
+	case t.step != readClaimed && t.claims != nil:
+		return cmp.Or(failed, master, t.claims.Err())
+	}
+	return cmp.Or(failed, errNoReply)
+}
+
+// taken returns the n-th state that was read, that of the component id; nil when it
+// is not the one that its fence names.
+func (s *Store) taken(t *takeover, id string, n int) *store.Snapshot {
 	values := t.read.Val()
-	if len(claimed) != len(t.keys) || claimed[i] != 'y' || len(values) != 2*len(t.keys) {
+	if len(values) != 2*len(t.places) {
 		return nil
 	}
-	state, there := values[2*i].(string)
-	line, known := values[2*i+1].(string) // neither is there when it is of another type
+	state, there := values[2*n].(string)
+	line, known := values[2*n+1].(string) // neither is there when it is of another type
 	if !there || !known {
 		return nil
 	}
@@ -111,6 +167,9 @@ func (s *Store) taken(t *takeover, id string, i int) *store.Snapshot {
 
 // largest is the size of the largest value that was read.
 func (t *takeover) largest() (most int) {
+	if t.read == nil {
+		return 0
+	}
 	for _, v := range t.read.Val() {
 		value, _ := v.(string)
 		most = max(most, len(value))

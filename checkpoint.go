@@ -196,14 +196,8 @@ func (c *Checkpointer) Checkpoint(ctx context.Context, componentIDs ...string) e
 		return err
 	}
 	var flights []*flight
-	now := time.Now()
-	for i, m := range members {
-		if i > 0 && m.part != nil {
-			break // one cut covers all
-		}
-		if s := m.saver(); !s.look(now, false) {
-			flights = append(flights, s.request())
-		}
+	for _, m := range changed(members) {
+		flights = append(flights, m.request()) // in one go, so that they share commits
 	}
 	var errs []error
 	for _, f := range flights {
@@ -215,6 +209,21 @@ func (c *Checkpointer) Checkpoint(ctx context.Context, componentIDs ...string) e
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// changed returns the members that save for those given, without any for which
+// there is nothing to do. It reuses members.
+func changed(members []*member) []*member {
+	list, now := members[:0], time.Now()
+	for i, m := range members {
+		if i > 0 && m.part != nil {
+			break // one cut covers all
+		}
+		if s := m.saver(); !s.look(now, false) {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 // Status returns what is known of each component, in the order of registration,

@@ -8,6 +8,8 @@ import (
 
 // flight is one save that any number of callers wait for.
 type flight struct {
+	m     *member
+	room  int  // bytes that the workers count for its state
 	begun bool // guarded by the member's mu
 
 	mu   sync.Mutex
@@ -69,7 +71,7 @@ func (m *member) save(ctx context.Context) error {
 	}
 	f, lead := s.board((*workers).lead)
 	if lead {
-		s.c.workers.run(s)
+		s.c.workers.run(f)
 	}
 	return f.wait(ctx)
 }
@@ -90,17 +92,17 @@ func (m *member) enqueue() *flight {
 
 // board returns the flight that waits, or a new one that hand gives to the workers.
 // lead is what hand said of it.
-func (m *member) board(hand func(*workers, *member) (ok, lead bool)) (f *flight, lead bool) {
+func (m *member) board(hand func(*workers, *flight) (ok, lead bool)) (f *flight, lead bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	busy := m.flight != nil
 	if busy && !m.flight.begun {
 		return m.flight, false // it will cover this change too
 	}
-	f = &flight{}
+	f = &flight{m: m}
 	if !busy {
 		ok := false
-		if ok, lead = hand(m.c.workers, m); !ok {
+		if ok, lead = hand(m.c.workers, f); !ok {
 			f.land(m.fail("save", ErrClosed))
 			return f, false
 		}
@@ -134,18 +136,18 @@ func (m *member) look(now time.Time, idly bool) bool {
 	return true
 }
 
-// work lands the flight that waits, and returns m when another one came meanwhile.
-func (m *member) work() (again *member) {
+// fly lands the flight, and returns another one that came meanwhile.
+func (f *flight) fly() (again *flight) {
+	m := f.m
 	m.mu.Lock()
-	f := m.flight
 	f.begun = true // whoever comes from here on needs another flight
 	m.mu.Unlock()
-	err := m.attemptSave()
+	err := m.attemptSave(f)
 	f.land(err)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.flight != f {
-		return m
+		return m.flight
 	}
 	m.flight = nil
 	return nil

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func (m *member) attemptSave() error {
+func (m *member) attemptSave(f *flight) error {
 	m.mu.Lock()
 	gate, last := m.gate(), outcome{stored: m.stored}
 	if m.more != nil {
@@ -21,7 +21,7 @@ func (m *member) attemptSave() error {
 	}
 	losses := m.c.lost()
 	start := time.Now()
-	done, err := m.saveChanged(m.c.workers.shifts.begin(start), last)
+	done, err := m.saveChanged(m.c.workers.shifts.begin(start), f, last)
 	if err != nil {
 		err = m.fail("save", err)
 	}
@@ -45,7 +45,7 @@ type outcome struct {
 
 // saveChanged saves the component, or only keeps the stored copy alive when
 // nothing changed since last.
-func (m *member) saveChanged(ctx context.Context, last outcome) (outcome, error) {
+func (m *member) saveChanged(ctx context.Context, f *flight, last outcome) (outcome, error) {
 	changes := m.changeCount() // before the capture, so that it covers at least these
 	if m.counts() && last.attempt != (writeID{}) && changes == last.changes {
 		done, vanished, err := m.refresh(ctx, last)
@@ -60,6 +60,7 @@ func (m *member) saveChanged(ctx context.Context, last outcome) (outcome, error)
 	}
 	next := last
 	next.changes, next.bytes = changes, len(state.Data)
+	m.c.workers.weigh(f, next.bytes)
 	if m.isSet() {
 		next.changes, next.digest = m.c.set.captured()
 	} else if !m.counts() {

@@ -2,91 +2,133 @@ package durable
 
 import "sync"
 
-// saveSlots bounds how many components are captured and saved at a time.
-const saveSlots = 256
+const (
+	saveSlots  = 256     // components are captured and saved at a time, whatever their size,
+	smallSlots = 1024    // and that many while all of their states together
+	smallBytes = 4 << 20 // take no more than this
 
-// workers land the flights of any number of components, in the order in which the
-// components asked, each in a goroutine that goes on to the next one. None is left
+	unknownBytes = smallBytes / saveSlots // are counted for a state that is yet to be captured
+)
+
+// workers land flights of any number of components, in the order in which they
+// were asked for, each in a goroutine that goes on to the next one. None is left
 // when nobody waits.
 type workers struct {
 	c *Checkpointer
 
 	mu      sync.Mutex
-	queue   []*member // empty unless running is saveSlots
+	queue   []*flight // empty unless all slots are taken
 	running int
+	bytes   int // of the states of those that run
 
 	shifts shifts
 }
 
-// hand has the flights of m landed, or returns false when Close is over.
-func (w *workers) hand(m *member) (ok, lead bool) {
-	ok, free := w.lead(m)
+// hand has f landed, or returns false when Close is over.
+func (w *workers) hand(f *flight) (ok, lead bool) {
+	ok, free := w.lead(f)
 	if free {
-		w.start(m)
+		w.start(f)
 	}
 	return ok, false
 }
 
 // lead is hand, but when a slot is free the caller is to land the flight himself,
 // with run: handing it over would cost more than the save.
-func (w *workers) lead(m *member) (ok, lead bool) {
+func (w *workers) lead(f *flight) (ok, lead bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.running == saveSlots {
-		return w.wait(m), false
+	if !w.free() {
+		return w.wait(f), false
 	}
 	if !w.c.enter() {
 		return false, false
 	}
-	w.running++
+	w.take(f)
 	return true, true
 }
 
-// run lands one flight of m in the caller's goroutine and leaves what else waits
-// to another one.
-func (w *workers) run(m *member) {
-	if next := w.next(m.work()); next != nil {
+// run lands f in the caller's goroutine and leaves what else waits to another one.
+func (w *workers) run(f *flight) {
+	if next := w.next(f, f.fly()); next != nil {
 		w.start(next)
 		return
 	}
 	w.c.exited()
 }
 
-func (w *workers) start(m *member) {
+func (w *workers) start(f *flight) {
 	go func() {
 		defer w.c.exited()
-		for m != nil {
-			m = w.next(m.work())
+		for f != nil {
+			f = w.next(f, f.fly())
 		}
 	}()
 }
 
-// wait queues m. The caller holds w.mu.
-func (w *workers) wait(m *member) bool {
+// free reports whether there is a slot. The caller holds w.mu.
+func (w *workers) free() bool {
+	return w.running < saveSlots || w.running < smallSlots && w.bytes+unknownBytes <= smallBytes
+}
+
+// take gives f a slot. The caller holds w.mu.
+func (w *workers) take(f *flight) {
+	f.room = unknownBytes
+	w.bytes += f.room
+	w.running++
+}
+
+// weigh notes that the state of f, which has a slot, takes n bytes.
+func (w *workers) weigh(f *flight, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.bytes += n - f.room
+	f.room = n
+	w.fill()
+}
+
+// wait queues f. The caller holds w.mu.
+func (w *workers) wait(f *flight) bool {
 	if w.c.over() {
 		return false
 	}
-	w.queue = append(w.queue, m)
+	w.queue = append(w.queue, f)
 	return true
 }
 
-// next queues again, if it is not nil, and takes whose turn it is; nil when
-// nobody waits.
-func (w *workers) next(again *member) *member {
+// next takes back the slot of f, queues again, if it is not nil, and returns whose
+// turn it is; nil when nobody waits, or there is no slot.
+func (w *workers) next(f, again *flight) (turn *flight) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.running--
+	w.bytes -= f.room
 	if again != nil {
 		w.queue = append(w.queue, again)
 	}
-	if len(w.queue) == 0 {
-		w.queue = nil
-		w.running--
-		return nil
+	if len(w.queue) > 0 && w.free() {
+		turn = w.pop()
 	}
-	m := w.queue[0]
+	w.fill()
+	return turn
+}
+
+// fill starts whoever waits while there are slots. The caller holds w.mu.
+func (w *workers) fill() {
+	for len(w.queue) > 0 && w.free() && w.c.enter() {
+		w.start(w.pop())
+	}
+}
+
+// pop gives the first of the queue a slot. The caller holds w.mu.
+func (w *workers) pop() *flight {
+	f := w.queue[0]
 	w.queue[0] = nil
-	w.queue = w.queue[1:]
-	return m
+	if w.queue = w.queue[1:]; len(w.queue) == 0 {
+		w.queue = nil
+	}
+	w.take(f)
+	return f
 }
 
 // spawn runs fn in a goroutine that Close waits for, or returns false when

@@ -2,9 +2,12 @@ package durable_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -67,33 +70,135 @@ func TestCloseWaitsForASaveThatItsCallerMakes(t *testing.T) {
 	})
 }
 
-func TestManyComponentsAreSavedByAFewGoroutines(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		const n, most = 2000, 256
-		a := newFlaky()
-		cp := durable.New(a, quiet())
-		all := make([]durable.StatefulComponent[int], n)
-		for i := range all {
-			require.NoError(t, cp.Register(fmt.Sprint(i), &all[i]))
+// text is a state that may have to wait until it is captured.
+type text struct {
+	data string
+	wait chan struct{}
+}
+
+func (x *text) MarshalState() ([]byte, error) {
+	if x.wait != nil {
+		<-x.wait
+	}
+	return []byte(x.data), nil
+}
+
+func (x *text) UnmarshalState(data []byte) error {
+	x.data = string(data)
+	return nil
+}
+
+// throng is a Checkpointer with many texts, whose saves wait to be let through.
+type throng struct {
+	*durable.Checkpointer
+	store  *flaky
+	texts  []durable.StatefulComponent[text]
+	saving atomic.Int64 // how many wait
+	turn   chan struct{}
+	first  chan struct{} // that of the first one
+}
+
+func newThrong(t *testing.T, n int) *throng {
+	t.Helper()
+	a := newFlaky()
+	c := &throng{Checkpointer: durable.New(a, quiet()), store: a, texts: make([]durable.StatefulComponent[text], n)}
+	for i := range c.texts {
+		require.NoError(t, c.Register(fmt.Sprint(i), &c.texts[i]))
+	}
+	_, err := c.Restore(t.Context())
+	require.NoError(t, err)
+	a.on("save", func(id string) error {
+		turn := c.turn
+		if id == "0" {
+			turn = c.first
 		}
-		_, err := cp.Restore(t.Context())
+		c.saving.Add(1)
+		defer c.saving.Add(-1)
+		<-turn
+		return nil
+	})
+	return c
+}
+
+// change changes all texts. Saves wait until what it returns is closed.
+func (c *throng) change(size func(i int) int) (turn chan struct{}) {
+	turn = make(chan struct{})
+	c.turn, c.first = turn, turn
+	for i := range c.texts {
+		c.texts[i].Update(func(x *text) { x.data, x.wait = strings.Repeat("a", size(i)), nil })
+	}
+	return turn
+}
+
+// checkpoint changes all texts and sees to it that as many as expected are being
+// saved, and next when the first one has been, before it lets all through.
+func (c *throng) checkpoint(t *testing.T, size func(i int) int, expected, next int) {
+	t.Helper()
+	turn := c.change(size)
+	c.first = make(chan struct{})
+	before, done := runtime.NumGoroutine(), make(chan error, 2)
+	go func() { done <- c.Checkpoint(t.Context(), "0") }()
+	synctest.Wait()
+	go func() { done <- c.Checkpoint(t.Context()) }()
+	synctest.Wait()
+	require.EqualValues(t, expected, c.saving.Load())
+	require.LessOrEqual(t, runtime.NumGoroutine(), before+expected+2)
+	close(c.first)
+	synctest.Wait()
+	require.EqualValues(t, next, c.saving.Load(), "after the first one")
+	close(turn)
+	require.NoError(t, errors.Join(<-done, <-done))
+	for i := range c.texts {
+		s, err := c.store.LoadState(t.Context(), fmt.Sprint(i))
 		require.NoError(t, err)
-		turn, done := make(chan struct{}), make(chan error, 1)
-		a.on("save", func(string) error { <-turn; return nil })
-		for i := range all {
-			all[i].Update(func(v *int) { *v = i })
+		require.Len(t, s.Data, size(i))
+	}
+}
+
+func TestManySmallComponentsAreSavedAtATime(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newThrong(t, 2000)
+		for n := range 3 {
+			c.checkpoint(t, func(int) int { return n }, 1024, 1024)
 		}
-		before := runtime.NumGoroutine()
-		go func() { done <- cp.Checkpoint(t.Context()) }()
+		require.NoError(t, c.Close())
+	})
+}
+
+func TestFewerLargeComponentsAreSavedAtATime(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newThrong(t, 600)
+		c.checkpoint(t, func(int) int { return 10 }, 600, 599)
+		c.checkpoint(t, func(int) int { return 17 << 10 }, 256, 256)
+		c.checkpoint(t, func(int) int { return 8 << 10 }, 511, 511)
+		require.NoError(t, c.Close())
+	})
+}
+
+func TestManySmallComponentsGoAheadWhenALargeOneIsSaved(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newThrong(t, 600)
+		captured := make(chan struct{})
+		turn := c.change(func(i int) int {
+			if i == 0 {
+				return 4 << 20
+			}
+			return 10
+		})
+		c.texts[256].Update(func(x *text) { x.wait = captured }) // it takes over from the large one
+		c.first = make(chan struct{})
+		done := make(chan error, 1)
+		go func() { done <- c.Checkpoint(t.Context(), "0") }()
 		synctest.Wait()
-		require.LessOrEqual(t, runtime.NumGoroutine(), before+most+1)
+		go func() { done <- c.Checkpoint(t.Context()) }()
+		synctest.Wait()
+		require.EqualValues(t, 256, c.saving.Load())
+		close(c.first)
+		synctest.Wait()
+		require.EqualValues(t, 598, c.saving.Load())
+		close(captured)
 		close(turn)
-		require.NoError(t, <-done)
-		for i := range all {
-			s, err := a.LoadState(t.Context(), fmt.Sprint(i))
-			require.NoError(t, err)
-			require.Equal(t, fmt.Sprint(i), string(s.Data))
-		}
-		require.NoError(t, cp.Close())
+		require.NoError(t, errors.Join(<-done, <-done))
+		require.NoError(t, c.Close())
 	})
 }

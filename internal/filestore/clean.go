@@ -15,7 +15,7 @@ import (
 // ends when it is done. Only when maxGarbage files wait for it commits wait too.
 const (
 	cleanEvery = 32
-	cleanBytes = 16 << 20
+	cleanBytes = 32 << 20
 	maxGarbage = 4096
 	maxRemoved = 64 // files removed while others cannot write
 	maxAside   = 16 // files kept aside

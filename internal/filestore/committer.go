@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -18,11 +19,13 @@ const (
 	idleScratch   = 64 << 10 // of buffer kept while nothing waits
 	gatherStep    = 100 * time.Microsecond
 	gatherSteps   = 3
+	gatherYields  = 200 // in a row, in which nobody came
 )
 
 // run is the committer. It ends when nothing waits.
 func (s *Store) run(idle chan struct{}) {
 	defer close(idle)
+	s.convene()
 	for s.someoneWaits() {
 		s.settle(s.round())
 	}
@@ -33,6 +36,7 @@ func (s *Store) run(idle chan struct{}) {
 // again costs some per cent of it. Whatever comes after that is left to another
 // one.
 func (s *Store) lead(idle chan struct{}) {
+	s.convene()
 	answered := s.round()
 	if answered == 1 && !s.cleaningIsDue() && !s.someoneWaits() {
 		close(idle)
@@ -42,6 +46,26 @@ func (s *Store) lead(idle chan struct{}) {
 		s.settle(answered)
 		s.run(idle)
 	}()
+}
+
+// convene lets callers join the first commit who are about to save: while its file
+// is created, and if there are any, for as long as they come.
+func (s *Store) convene() {
+	if s.countWaiting() == 0 {
+		return
+	}
+	s.createAhead()
+	most := 1
+	for yields := 0; yields < gatherYields; yields++ {
+		waiting := s.countWaiting()
+		if waiting < 2 || waiting >= maxBatch {
+			return
+		}
+		if waiting > most {
+			most, yields = waiting, 0
+		}
+		runtime.Gosched()
+	}
 }
 
 // settle does what comes after a commit, if there was one: before that the store
@@ -71,9 +95,10 @@ func (s *Store) round() (answered int) {
 
 // gather gives the callers whom the last commit answered a moment to come back
 // with their next save: far less than the syncs that sharing a commit saves. More
-// callers than can come back in that moment do so during the next commit.
+// callers than can come back in that moment do so during the next commit. Where
+// more wait already than were answered they do not wait for these.
 func (s *Store) gather(answered int) {
-	if answered < 2 {
+	if answered < 2 || s.countWaiting() > answered {
 		return
 	}
 	arrived, before := s.await(answered)

@@ -83,11 +83,12 @@ type Store struct {
 	temps          map[string]bool // of this store, about to be published
 
 	// What is used again.
-	requests *sync.Pool // apart, since the runtime knows a pool until the second collection after its last use
-	enc      encoder
-	ahead    *temporary // for the next commit, nil if there is none; the committer's
-	judging  judging    // with mu held
-	spare    []*request
+	requests  *sync.Pool // apart, since the runtime knows a pool until the second collection after its last use
+	verifiers *sync.Pool // likewise
+	enc       encoder
+	ahead     *temporary // for the next commit, nil if there is none; the committer's
+	judging   judging    // with mu held
+	spare     []*request
 }
 
 var _ store.Store = (*Store)(nil)
@@ -128,7 +129,8 @@ func New(dir vfs.Dir, opts Options) (*Store, error) {
 		held:    map[string]*heldLease{},
 		temps:   map[string]bool{},
 
-		requests: new(sync.Pool),
+		requests:  new(sync.Pool),
+		verifiers: new(sync.Pool),
 	}
 	if err := s.rescan(context.Background()); err != nil {
 		return nil, err

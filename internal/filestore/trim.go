@@ -13,13 +13,16 @@ import (
 // trim forgets the generations beyond those that are kept. One that does not
 // verify does not count, so those that are kept are read first.
 func (s *Store) trim() {
-	v := verifier{s: s}
+	v, _ := s.verifiers.Get().(*verifier)
+	if v == nil {
+		v = &verifier{}
+	}
+	defer s.verifiers.Put(v)
 	for rounds := 0; ; rounds++ {
-		todo := s.untrimmed(rounds)
-		if len(todo) == 0 {
-			return
-		}
-		if !v.verify(todo) {
+		v.todo = s.untrimmed(rounds, v.todo[:0])
+		found := v.verify(s, v.todo)
+		clear(v.todo)
+		if !found {
 			return
 		}
 	}
@@ -35,9 +38,9 @@ type unverified struct {
 // younger ones turned out to be bad.
 const maxTrimRounds = 64
 
-// untrimmed forgets what can be forgotten and returns the generations that have
-// to be read before more can be.
-func (s *Store) untrimmed(rounds int) (todo []unverified) {
+// untrimmed forgets what can be forgotten and returns todo with the generations
+// that have to be read before more can be.
+func (s *Store) untrimmed(rounds int, todo []unverified) []unverified {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.x.over {
@@ -64,19 +67,20 @@ func (s *Store) untrimmed(rounds int) (todo []unverified) {
 		}
 	}
 	if rounds == maxTrimRounds {
-		return nil
+		return todo[:0]
 	}
 	return todo
 }
 
-// A verifier reads generations back, those of a file in one go.
+// A verifier reads generations back, those of a file in one go. It is used again
+// and belongs to nobody in between.
 type verifier struct {
-	s   *Store
-	buf []byte
+	todo []unverified
+	buf  []byte
 }
 
 // verify reads todo and reports whether it found anything out.
-func (v *verifier) verify(todo []unverified) (found bool) {
+func (v *verifier) verify(s *Store, todo []unverified) (found bool) {
 	slices.SortFunc(todo, func(a, b unverified) int {
 		if a.g.file != b.g.file {
 			return int(int64(a.g.file.seq - b.g.file.seq))
@@ -88,7 +92,7 @@ func (v *verifier) verify(todo []unverified) (found bool) {
 		for n < len(todo) && todo[n].g.file == todo[0].g.file {
 			n++
 		}
-		found = v.verifyFile(todo[:n]) || found
+		found = v.verifyFile(s, todo[:n]) || found
 		todo = todo[n:]
 	}
 	return found
@@ -96,9 +100,9 @@ func (v *verifier) verify(todo []unverified) (found bool) {
 
 // verifyFile reads generations that lie in one file, in the order in which they
 // lie there.
-func (v *verifier) verifyFile(todo []unverified) (found bool) {
+func (v *verifier) verifyFile(s *Store, todo []unverified) (found bool) {
 	verdicts := make([]verdict, len(todo))
-	f, err := v.s.openCommit(todo[0].g.file.seq)
+	f, err := s.openCommit(todo[0].g.file.seq)
 	var r *stretch
 	if err == nil {
 		r, err = v.stretch(f, todo)
@@ -107,7 +111,7 @@ func (v *verifier) verifyFile(todo []unverified) (found bool) {
 	for i := range todo {
 		e := err
 		if e == nil {
-			e = v.check(f, r, &todo[i])
+			e = v.check(s, f, r, &todo[i])
 		}
 		switch {
 		case e == nil:
@@ -116,8 +120,8 @@ func (v *verifier) verifyFile(todo []unverified) (found bool) {
 			verdicts[i] = bad // a lost one is answered as such by who loads it
 		}
 	}
-	v.s.mu.Lock()
-	defer v.s.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i, found := range verdicts {
 		if found != unread {
 			todo[i].c.judge(&todo[i].g, found)
@@ -157,12 +161,12 @@ func (v *verifier) stretch(f vfs.File, todo []unverified) (*stretch, error) {
 }
 
 // check verifies the generation u, which lies in f and, if that is not nil, in r.
-func (v *verifier) check(f vfs.File, r *stretch, u *unverified) (err error) {
+func (v *verifier) check(s *Store, f vfs.File, r *stretch, u *unverified) (err error) {
 	p := u.g.place()
 	var b []byte
 	if r != nil {
 		b = r.b[p.off-r.off:][:p.size]
-	} else if b, err = v.s.readFrom(f, p, v.buf); err != nil {
+	} else if b, err = s.readFrom(f, p, v.buf); err != nil {
 		return err
 	} else if cap(b) <= maxScratch {
 		v.buf = b

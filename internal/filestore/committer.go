@@ -49,14 +49,15 @@ func (s *Store) lead(idle chan struct{}) {
 }
 
 // convene lets callers join the first commit who are about to save: while its file
-// is created, and if there are any, for as long as they come.
+// is created, and if there are any, for as long as they come, but not for longer
+// than gather: where the processors are busy, each turn may take long.
 func (s *Store) convene() {
 	if s.countWaiting() == 0 {
 		return
 	}
 	s.createAhead()
-	most := 1
-	for yields := 0; yields < gatherYields; yields++ {
+	most, end := 1, time.Now().Add(gatherSteps*gatherStep)
+	for yields := 0; yields < gatherYields && time.Now().Before(end); yields++ {
 		waiting := s.countWaiting()
 		if waiting < 2 || waiting >= maxBatch {
 			return

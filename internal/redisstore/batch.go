@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	flights    = 2        // pipelines under way: the server is busy with one while the answers to the other are read
-	batchBytes = 1 << 20  // of one pipeline
-	alone      = 64 << 10 // larger jobs travel alone and do not hold up the others
+	flights    = 2         // pipelines under way: the server is busy with one while the answers to the other are read
+	batchBytes = 256 << 10 // of one pipeline: the server is to have the next one before it is through
+	alone      = 64 << 10  // larger jobs travel alone and do not hold up the others
 )
 
 // A batcher sends jobs in pipelines, a few at a time: while they are under way

@@ -48,12 +48,17 @@ func recycle(b []byte) {
 	switch {
 	case cap(b) == smallRoom:
 		small.Put((*[smallRoom]byte)(b[:smallRoom]))
-	case cap(b) <= inline || cap(b) > largeRoom:
-	case cap(b) > keptRoom:
+	case cap(b) > inline && cap(b) <= largeRoom:
+		keep(b)
+	}
+}
+
+func keep(b []byte) {
+	if cap(b) > keptRoom {
 		large.Put(&b)
-	default:
-		if old := kept.Swap(&b); old != nil {
-			large.Put(old)
-		}
+		return
+	}
+	if old := kept.Swap(&b); old != nil {
+		large.Put(old)
 	}
 }

@@ -80,8 +80,8 @@ func appendFields(dst []byte, r *Record) ([]byte, sum, error) {
 // appendPrefix appends the fields before the write id.
 func appendPrefix(dst []byte, epoch, version uint64) []byte {
 	dst = append(dst, Magic...)
-	dst = appendPadded(dst, Format, 2)
-	dst = appendPadded(append(dst, ' '), epoch, 20)
-	dst = appendPadded(append(dst, ' '), version, 20)
+	dst = AppendPadded(dst, Format, 2)
+	dst = AppendPadded(append(dst, ' '), epoch, 20)
+	dst = AppendPadded(append(dst, ' '), version, 20)
 	return append(dst, ' ')
 }

@@ -8,8 +8,9 @@ import (
 
 // How the fields of a header are spelled.
 
-// appendPadded appends v in width digits.
-func appendPadded(dst []byte, v uint64, width int) []byte {
+// AppendPadded appends v with leading zeros to width digits, at most 20, which it
+// must not exceed.
+func AppendPadded(dst []byte, v uint64, width int) []byte {
 	dst = append(dst, "00000000000000000000"[:width]...)
 	i := len(dst)
 	for ; v >= 10; v /= 100 {
@@ -86,7 +87,7 @@ func appendTime(dst []byte, t time.Time) []byte {
 	dst = append(appendTwo(dst, minute), ':')
 	dst = appendTwo(dst, second)
 	if n := t.Nanosecond(); n != 0 {
-		dst = bytes.TrimRight(appendPadded(append(dst, '.'), uint64(n), 9), "0")
+		dst = bytes.TrimRight(AppendPadded(append(dst, '.'), uint64(n), 9), "0")
 	}
 	return append(dst, 'Z')
 }

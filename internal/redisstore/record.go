@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
 )
 
@@ -135,17 +136,7 @@ func parseAttempt(s string) (a store.Attempt, err error) {
 }
 
 // digits spells n with 20 digits, so that scripts can compare it.
-func digits(n uint64) string { return string(appendDigits(make([]byte, 0, 20), n, 20)) }
-
-// appendDigits appends n with that many digits.
-func appendDigits(dst []byte, n uint64, width int) []byte {
-	dst = append(dst, "00000000000000000000"[:width]...)
-	for i := len(dst) - 1; n > 0; i-- {
-		dst[i] = byte('0' + n%10)
-		n /= 10
-	}
-	return dst
-}
+func digits(n uint64) string { return string(envelope.AppendPadded(make([]byte, 0, 20), n, 20)) }
 
 func number(s string) (uint64, error) {
 	if len(s) != 20 {

@@ -114,7 +114,7 @@ func saveOp(value []byte) string {
 	b := append(make([]byte, 0, 1+callLen+20), 's')
 	b = appendName(b)
 	if len(value) <= inline {
-		b = appendDigits(b, setBits(value), 10)
+		b = envelope.AppendPadded(b, setBits(value), 10)
 	}
 	return string(b)
 }

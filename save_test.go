@@ -11,8 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/durablestate/durable"
 	"github.com/stretchr/testify/require"
+
+	"github.com/durablestate/durable"
 )
 
 func TestP1_CommitReturnsOnlyWhenItsChangeIsStored(t *testing.T) {
@@ -355,50 +356,3 @@ func closeWithin(t *testing.T, h interface{ Close() error }, d time.Duration) er
 }
 
 // unconfirmed stores every save and says that it is not as durable as asked for.
-type unconfirmed struct {
-	*durable.MemoryAdapter
-	short atomic.Bool
-}
-
-func (u *unconfirmed) SaveState(ctx context.Context, id string, s *durable.Snapshot) error {
-	if err := u.MemoryAdapter.SaveState(ctx, id, s); err != nil || !u.short.Load() {
-		return err
-	}
-	return durable.ErrNotDurable
-}
-
-func TestASaveBelowItsDurabilityIsConfirmedLaterAndNotRepeated(t *testing.T) {
-	for name, c := range map[string]durable.Component{"tracked": &wordCounter{}, "custom": &custom{data: []byte("x")}} {
-		bubble(t, func(t *testing.T) {
-			ctx := t.Context()
-			a := &unconfirmed{MemoryAdapter: durable.NewMemoryAdapter(nil)}
-			cp := durable.New(a, quiet())
-			require.NoError(t, cp.Register("c", c))
-			_, err := cp.Restore(ctx)
-			require.NoError(t, err)
-			a.short.Store(true)
-			for range 10 {
-				require.ErrorIs(t, cp.Checkpoint(ctx), durable.ErrNotDurable, name)
-			}
-			s, err := a.LoadState(ctx, "c")
-			require.NoError(t, err)
-			require.EqualValues(t, 1, s.Version, "%s: the history is not filled with copies", name)
-			require.True(t, cp.Status()[0].Changed)
-			a.short.Store(false)
-			require.NoError(t, cp.Checkpoint(ctx))
-			require.False(t, cp.Status()[0].Changed)
-			require.EqualValues(t, 1, cp.Status()[0].Version)
-			require.NoError(t, cp.Close())
-		})
-	}
-}
-
-func TestCloseTellsOfASaveBelowItsDurability(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		a := &unconfirmed{MemoryAdapter: durable.NewMemoryAdapter(nil)}
-		h := start(t, a, nil)
-		h.words.add("x")
-		a.short.Store(true)
-		require.ErrorIs(t, closeWithin(t, h, 20*time.Second), durable.ErrNotDurable)
-	})
-}

@@ -15,6 +15,17 @@ import (
 	"github.com/durablestate/durable/internal/redistest"
 )
 
+const rolloutConfig = `state_persistence:
+  adapter: redis
+  redis_url: %s
+  durability: fsync
+  snapshot_interval: 100ms
+  system: fraud-detection
+  consistent: true
+  holder: ${POD_NAME}
+  lease_ttl: 1s
+`
+
 // A rollout replaces the program while it works: its successor waits as a ready
 // standby, and then the program is told to end, killed, or put to sleep and woken
 // up when it is too late.
@@ -22,16 +33,7 @@ func TestHarness_a_rollout_in_every_way_keeps_the_invariants(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	config := filepath.Join(t.TempDir(), "config.yaml")
-	require.NoError(t, os.WriteFile(config, []byte(`state_persistence:
-  adapter: redis
-  redis_url: `+server.URL()+`
-  durability: fsync
-  snapshot_interval: 100ms
-  system: fraud-detection
-  consistent: true
-  holder: ${POD_NAME}
-  lease_ttl: 1s
-`), 0o600))
+	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, rolloutConfig, server.URL()), 0o600))
 	pod := func(n int) *harness {
 		return start(t, []string{fmt.Sprintf("POD_NAME=pod-%d", n)}, "-config", config)
 	}
@@ -56,18 +58,7 @@ func TestHarness_a_rollout_in_every_way_keeps_the_invariants(t *testing.T) {
 		now := next.invariants()
 		require.Equal(t, fmt.Sprintf("pod-%d", i), now.Predecessor)
 		require.Equal(t, way == syscall.SIGTERM, now.CleanShutdown)
-		for id, c := range now.Components {
-			require.Equal(t, "restored", c.Outcome, id)
-			require.GreaterOrEqual(t, c.Restored, stored.Components[id].Version, "%s: its version went back", id)
-			switch {
-			case id == "rule_engine":
-				require.Equal(t, rules, c.First, "rules that were acknowledged")
-			case closed != nil:
-				require.Equal(t, closed[id], c.First, "%s: the last changes are lost", id)
-			default:
-				require.GreaterOrEqual(t, c.First, stored.Components[id].Total, "%s: what was saved is lost", id)
-			}
-		}
+		next.tookOver(now, stored, rules, closed)
 		if way == syscall.SIGSTOP {
 			next.worked()
 			require.NoError(t, old.cmd.Process.Signal(syscall.SIGCONT))
@@ -82,5 +73,24 @@ func TestHarness_a_rollout_in_every_way_keeps_the_invariants(t *testing.T) {
 	last.ready()
 	for id, c := range last.invariants().Components {
 		require.Equal(t, totals[id], c.First, "%s: a late write of a sleeper", id)
+	}
+}
+
+// tookOver checks what h restored against what its predecessor had stored, its
+// rules, and what it said when it closed, nil if it could not.
+func (h *harness) tookOver(now, stored answer, rules int64, closed map[string]int64) {
+	t := h.t
+	t.Helper()
+	for id, c := range now.Components {
+		require.Equal(t, "restored", c.Outcome, id)
+		require.GreaterOrEqual(t, c.Restored, stored.Components[id].Version, "%s: its version went back", id)
+		switch {
+		case id == "rule_engine":
+			require.Equal(t, rules, c.First, "rules that were acknowledged")
+		case closed != nil:
+			require.Equal(t, closed[id], c.First, "%s: the last changes are lost", id)
+		default:
+			require.GreaterOrEqual(t, c.First, stored.Components[id].Total, "%s: what was saved is lost", id)
+		}
 	}
 }

@@ -54,18 +54,21 @@ func (b *Bench) redisCycle() error {
 		cases = append(cases, measure.Case{Name: "json.Marshal(map), rueidis DoMulti of 100", Ops: n, Prepare: every(1, h.change), Run: h.batched(100, set)})
 	}
 	// A first cycle claims and writes everything for the first time.
-	for _, first := range []func() error{typed.checkpoint(b.ctx), binary.checkpoint(b.ctx), maps.checkpoint(b.ctx)} {
-		if err := first(); err != nil {
-			return err
-		}
+	if err := inOrder(typed.checkpoint(b.ctx), binary.checkpoint(b.ctx), maps.checkpoint(b.ctx)); err != nil {
+		return err
 	}
 	t, err := b.table(fmt.Sprintf("Redis, no persistence, a cycle over %d components of 1 KB (time for each component)", n), false, cases...)
 	if err != nil {
 		return err
 	}
 	b.claimRedisCycle(t, base)
-	for _, done := range []func() error{typed.cp.Close, binary.cp.Close, maps.cp.Close, r.empty} {
-		if err := done(); err != nil {
+	return inOrder(typed.cp.Close, binary.cp.Close, maps.cp.Close, r.empty)
+}
+
+// inOrder takes steps until one fails.
+func inOrder(steps ...func() error) error {
+	for _, step := range steps {
+		if err := step(); err != nil {
 			return err
 		}
 	}

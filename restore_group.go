@@ -30,26 +30,30 @@ func (c *Checkpointer) inGroups(calls *shifts, members []*member, epoch uint64, 
 		inParallel(len(members), func(i int) { do(i, nil) })
 		return
 	}
-	groups := (len(members) + restoreGroup - 1) / restoreGroup
-	share(groups, restoreParallel/restoreGroup, func(g int) {
-		first := g * restoreGroup
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, restoreParallel)
+	for first := 0; first < len(members); first += restoreGroup {
 		names := make([]string, min(restoreGroup, len(members)-first))
 		for i := range names {
 			names[i] = members[first+i].name
+			slots <- struct{}{} // each its own: one that takes long holds up no group
 		}
-		snaps := t.takeOver(calls.begin(time.Now()), names, epoch)
-		inTurn(len(names), func(i int) { do(first+i, snaps[i]) })
-	})
+		wg.Go(func() {
+			snaps := t.takeOver(calls.begin(time.Now()), names, epoch)
+			inTurn(len(names), func(i int) {
+				do(first+i, snaps[i])
+				<-slots
+			})
+		})
+	}
+	wg.Wait()
 }
 
 // inParallel calls do for each of n.
-func inParallel(n int, do func(i int)) { share(n, restoreParallel, do) }
-
-// share calls do for each of n from so many goroutines.
-func share(n, goroutines int, do func(i int)) {
+func inParallel(n int, do func(i int)) {
 	var wg sync.WaitGroup
 	work := through(n, do)
-	for range min(goroutines, n) {
+	for range min(restoreParallel, n) {
 		wg.Go(work)
 	}
 	wg.Wait()

@@ -125,6 +125,38 @@ func TestComponentsThatTakeLongAreRestoredTogether(t *testing.T) {
 	}
 }
 
+func TestAFewComponentsThatCannotBeReadHoldUpNoOthers(t *testing.T) {
+	const n = 400
+	srv, prefix := redistest.Shared(t), "root:few:"+rand.Text()+":"
+	a := openRedis(t, srv.URL(), &durable.RedisOptions{KeyPrefix: prefix})
+	cp, comps, _ := restoredMany(t, a, quiet(), n)
+	for i := range comps {
+		comps[i].Update(func(s *number) { s.N = 7 })
+	}
+	require.NoError(t, cp.Checkpoint(t.Context()))
+	require.NoError(t, cp.Close())
+	for i := 0; i < 300; i += 50 {
+		require.NoError(t, srv.Client(t).Del(t.Context(), fmt.Sprint(prefix, "c", i)).Err())
+		require.NoError(t, srv.Client(t).RPush(t.Context(), fmt.Sprint(prefix, "c", i), "of another type").Err())
+	}
+	cp = durable.New(a, quiet())
+	defer cp.Close()
+	for i := range n {
+		require.NoError(t, cp.Register(fmt.Sprint("c", i), new(durable.StatefulComponent[number])))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	report, err := cp.Restore(ctx)
+	require.Error(t, err)
+	for i, r := range report.Results {
+		want := durable.Restored
+		if i < 300 && i%50 == 0 {
+			want = durable.Unreachable
+		}
+		require.Equal(t, want, r.Outcome, r.ComponentID)
+	}
+}
+
 // watching is a wrapper that sees what is loaded.
 type watching struct {
 	durable.StateAdapter

@@ -207,16 +207,16 @@ func holdsAny(t reflect.Type, seen map[reflect.Type]bool) bool {
 	if seen[t] || decodesItself(t) {
 		return false
 	}
+	if seen == nil {
+		seen = map[reflect.Type]bool{}
+	}
+	seen[t] = true // also of maps and the like, which may hold themselves
 	switch t.Kind() {
 	case reflect.Interface:
 		return t.NumMethod() == 0
 	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
 		return holdsAny(t.Elem(), seen)
 	case reflect.Struct:
-		if seen == nil {
-			seen = map[reflect.Type]bool{}
-		}
-		seen[t] = true
 		for i := range t.NumField() {
 			if holdsAny(t.Field(i).Type, seen) {
 				return true

@@ -87,6 +87,26 @@ func TestNoErrorRepeatsTheState(t *testing.T) {
 	}
 }
 
+type (
+	tree map[string]tree
+	list []list
+)
+
+func TestTypesThatHoldThemselvesAreDecoded(t *testing.T) {
+	var s struct {
+		Tree tree
+		List *list
+		Any  map[string]any
+	}
+	require.NoError(t, jsonstate.Unmarshal([]byte(`{"Tree":{"a":{"b":{}}},"List":[[],[[]]],"Any":{"n":1}}`), &s))
+	require.Equal(t, tree{"a": {"b": {}}}, s.Tree)
+	require.Equal(t, &list{{}, {{}}}, s.List)
+	require.Equal(t, map[string]any{"n": int64(1)}, s.Any)
+	var all tree
+	require.NoError(t, jsonstate.Unmarshal([]byte(`{"a":{"b":{}}}`), &all))
+	require.Equal(t, s.Tree, all)
+}
+
 func TestMoreThanOneValueIsRefusedWhateverTheType(t *testing.T) {
 	var exact struct{ N int }
 	var loose map[string]any

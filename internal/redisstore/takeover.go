@@ -142,7 +142,7 @@ func (t *takeover) err(failed, master error) error {
 }
 
 // taken returns the n-th state that was read, that of the component id; nil when it
-// is not the one that its fence names.
+// is not the one that its fence names, or the claim is not in force any more.
 func (s *Store) taken(t *takeover, id string, n int) *store.Snapshot {
 	values := t.read.Val()
 	if len(values) != 2*len(t.places) {
@@ -154,7 +154,7 @@ func (s *Store) taken(t *takeover, id string, n int) *store.Snapshot {
 		return nil
 	}
 	rec, err := parseRecord(line)
-	if err != nil || !rec.saved() {
+	if err != nil || !rec.saved() || digits(rec.fence.Epoch) != t.epoch { // another server, or another owner
 		return nil
 	}
 	snap, err := s.current(id, &view{rec: rec, value: []byte(state)})

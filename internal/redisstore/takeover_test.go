@@ -205,3 +205,39 @@ func TestWhereStatesAreLargeTheyAreNotTakenOver(t *testing.T) {
 	_ = loaded(t, s, "small")
 	require.NotNil(t, s.TakeOver(ctx, []string{"small"}, 1)[0], "what is read now is small")
 }
+
+// betweenSteps runs before the states of a takeover are read.
+type betweenSteps func()
+
+func (f betweenSteps) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (f betweenSteps) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (f betweenSteps) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if cmds[len(cmds)-1].Name() == "mget" {
+			f()
+		}
+		return next(ctx, cmds)
+	}
+}
+
+func TestATakeoverWhoseClaimIsNotInForceAnyMoreIsNone(t *testing.T) {
+	e := onReal(t)
+	other := e.open(redisstore.Options{})
+	for name, meanwhile := range map[string]func(fence string){
+		"a failover lost it":   func(fence string) { e.set(e.side("c", "f"), fence) },
+		"somebody is above it": func(string) { require.NoError(t, other.Claim(ctx, "c", 9)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, e.client.Del(ctx, e.key("c"), e.side("c", "f")).Err())
+			mustSave(t, other, "c", snap(1, 1, "a", "1"))
+			fence := e.get(e.side("c", "f"))
+			c := redis.NewClient(e.client.Options())
+			defer c.Close()
+			c.AddHook(betweenSteps(func() { meanwhile(fence) }))
+			s, err := redisstore.New(c, redisstore.Options{Prefix: e.prefix})
+			require.NoError(t, err)
+			defer s.Close()
+			require.Nil(t, s.TakeOver(ctx, []string{"c"}, 7)[0])
+		})
+	}
+}

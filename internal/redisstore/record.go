@@ -104,7 +104,7 @@ func parseGenerations(list string) (all []generation, err error) {
 		return nil, nil
 	}
 	all = make([]generation, 0, 1+strings.Count(list, " "))
-	for entry := range strings.SplitSeq(list, " ") {
+	for entry := range strings.FieldsSeq(list) {
 		version, rest, _ := strings.Cut(entry, ",")
 		writeID, call, ok := strings.Cut(rest, ",")
 		if !ok || strings.Contains(call, ",") {

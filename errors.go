@@ -1,7 +1,6 @@
 package durable
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -41,17 +40,17 @@ var (
 	ErrNotDurable = store.ErrNotDurable
 	// ErrInvalidID: a component id must be 1 to 255 bytes of valid UTF-8
 	// without control characters. Register also refuses "/" and a leading "~".
-	ErrInvalidID = errors.New("durable: invalid component id")
+	ErrInvalidID = store.ErrInvalidID
 )
 
 // Why a call came at the wrong time.
 var (
 	// ErrNotRegistered: the component belongs to no Checkpointer, or the
 	// Checkpointer knows no component of that id.
-	ErrNotRegistered = errors.New("durable: component not registered")
+	ErrNotRegistered = store.ErrNotRegistered
 	// ErrNotRestored: the component cannot be saved before a successful
 	// Restore, because that could overwrite state that was not read.
-	ErrNotRestored = errors.New("durable: component not restored")
+	ErrNotRestored = store.ErrNotRestored
 	// ErrClosed: the adapter or the Checkpointer was closed.
 	ErrClosed = store.ErrClosed
 )

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// The answers a store gives. Package durable exports them under the same names.
+// The answers a store gives, and those of whoever uses one at the wrong time.
+// Package durable exports them under the same names.
 var (
 	ErrNotFound   = errors.New("durable: no state saved")
 	ErrExpired    = errors.New("durable: state expired")
@@ -26,6 +27,10 @@ var (
 	ErrTooLarge   = errors.New("durable: state too large")
 	ErrClosed     = errors.New("durable: closed")
 	ErrNotDurable = errors.New("durable: saved, but below the configured durability")
+	ErrInvalidID  = errors.New("durable: invalid component id")
+
+	ErrNotRegistered = errors.New("durable: component not registered")
+	ErrNotRestored   = errors.New("durable: component not restored")
 )
 
 // Snapshot has the fields of durable.Snapshot, so that the two convert freely.
@@ -73,6 +78,9 @@ type Attempt struct {
 // Attempt returns the name of the save of s.
 func (s *Snapshot) Attempt() Attempt { return Attempt{s.Epoch, s.Version, s.WriteID} }
 
+// Fence returns what a load that returned s tells about the fence.
+func (s *Snapshot) Fence() Fence { return Fence{s.Epoch, max(s.Version, s.LastVersion)} }
+
 // Error is an answer together with the fence that goes with it.
 type Error struct {
 	Fence Fence
@@ -89,6 +97,14 @@ func Answer(f Fence, err error, detail string, args ...any) error {
 		err = fmt.Errorf("%w: "+detail, append([]any{err}, args...)...)
 	}
 	return &Error{Fence: f, Err: err}
+}
+
+// FenceOf returns the fence that goes with err, zero where there is none.
+func FenceOf(err error) Fence {
+	if a := (*Error)(nil); errors.As(err, &a) {
+		return a.Fence
+	}
+	return Fence{}
 }
 
 // Judge applies the save rule to s. It returns repeat when s is the last

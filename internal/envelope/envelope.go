@@ -69,6 +69,14 @@ func ValidID(id string) bool {
 	return id != "" && len(id) <= maxIDLen && validText(id)
 }
 
+// CheckID returns store.ErrInvalidID, and what is wrong, unless id is valid.
+func CheckID(id string) error {
+	if !ValidID(id) {
+		return fmt.Errorf("%w: %q is not 1 to 255 bytes of valid UTF-8 without control characters", store.ErrInvalidID, id)
+	}
+	return nil
+}
+
 func validText(s string) bool {
 	if plain(s) {
 		return true

@@ -75,3 +75,32 @@ func IsAnswer(err error) bool {
 	}
 	return false
 }
+
+// Policy says which outcomes are good enough to start. It has the values of
+// durable.RestorePolicy.
+type Policy string
+
+// The policies.
+const (
+	FreshIfAbsent     Policy = "fresh-if-absent"
+	RestoreRequired   Policy = "required"
+	FreshIfUnreadable Policy = "fresh-if-unreadable"
+)
+
+// Valid reports that p is a policy.
+func (p Policy) Valid() bool {
+	return p == FreshIfAbsent || p == RestoreRequired || p == FreshIfUnreadable
+}
+
+// Accepts reports whether a component may run after outcome o.
+func (p Policy) Accepts(o Outcome) bool {
+	switch o {
+	case Restored, FellBack:
+		return true
+	case FirstBoot, Expired:
+		return p != RestoreRequired
+	case Lost, Corrupt, TooNew, Rejected:
+		return p == FreshIfUnreadable
+	}
+	return false
+}

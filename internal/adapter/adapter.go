@@ -1,0 +1,234 @@
+// Package adapter is what the adapters of package durable share: they check ids
+// and limits, fill in what a save leaves open, and remember the greatest epoch
+// seen. What differs is the store behind.
+package adapter
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/durablestate/durable/internal/envelope"
+	"github.com/durablestate/durable/internal/store"
+)
+
+// Adapter puts a store behind the contract of durable.StateAdapter, durable.Owner
+// and durable.Historian. It is safe for concurrent use.
+type Adapter struct {
+	Store    store.Store
+	MaxBytes int64         // of one state; 0: no limit
+	TTL      time.Duration // of a state that is not refreshed; 0: no expiry
+
+	closed atomic.Bool
+	seen   atomic.Uint64 // greatest epoch seen in any answer or request
+}
+
+// Save stores s as the newest snapshot of id. It fills a zero Epoch or Version in
+// from the fence.
+func (a *Adapter) Save(ctx context.Context, id string, s *store.Snapshot) error {
+	if err := a.Check(ctx, id); err != nil {
+		return err
+	}
+	rec := *s
+	if err := a.complete(&rec); err != nil {
+		return err
+	}
+	a.Saw(rec.Epoch)
+	if s.Epoch != 0 && s.Version != 0 {
+		return a.told(a.Store.Save(ctx, id, &rec))
+	}
+	return a.told(a.saveNext(ctx, id, s, &rec))
+}
+
+// saveNext fills a zero Epoch or Version in from the fence. A refusal means
+// that somebody else was quicker, so it tries again from the new fence while
+// the caller waits: the last writer wins.
+func (a *Adapter) saveNext(ctx context.Context, id string, asked, rec *store.Snapshot) error {
+	for {
+		f, err := a.Store.Fence(ctx, id)
+		if err != nil {
+			return err
+		}
+		if asked.Epoch == 0 {
+			rec.Epoch = f.Epoch
+		}
+		if asked.Version == 0 {
+			if f.Version == math.MaxUint64 {
+				return store.Answer(f, store.ErrConflict, "no version is left above %d", f.Version)
+			}
+			rec.Version = f.Version + 1
+		}
+		err = a.Store.Save(ctx, id, rec)
+		again := asked.Epoch == 0 && errors.Is(err, store.ErrFenced) || asked.Version == 0 && errors.Is(err, store.ErrConflict)
+		if !again || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// complete checks what the caller of a save decides and fills in the rest.
+func (a *Adapter) complete(rec *store.Snapshot) error {
+	if rec.Data == nil && (rec.Version == 0 || rec.WriteID == "") {
+		return errors.New("nil Data only refreshes a known save: set Version and WriteID, or make an empty state a non-nil slice")
+	}
+	if a.MaxBytes > 0 && int64(len(rec.Data)) > a.MaxBytes {
+		return fmt.Errorf("%w: %d bytes, the limit is %d; raise MaxStateBytes or keep less state", store.ErrTooLarge, len(rec.Data), a.MaxBytes)
+	}
+	if rec.WriteID == "" {
+		rec.WriteID = rand.Text()
+	}
+	if rec.SavedAt.IsZero() {
+		rec.SavedAt = time.Now()
+	}
+	return envelope.Check(rec)
+}
+
+// Load returns the newest snapshot of id that verifies.
+func (a *Adapter) Load(ctx context.Context, id string) (*store.Snapshot, error) {
+	return a.loaded(ctx, id, func() (*store.Snapshot, error) { return a.Store.Load(ctx, id) })
+}
+
+// LoadVersion returns one generation of id.
+func (a *Adapter) LoadVersion(ctx context.Context, id string, version uint64) (*store.Snapshot, error) {
+	return a.loaded(ctx, id, func() (*store.Snapshot, error) { return a.Store.LoadVersion(ctx, id, version) })
+}
+
+func (a *Adapter) loaded(ctx context.Context, id string, load func() (*store.Snapshot, error)) (*store.Snapshot, error) {
+	if err := a.Check(ctx, id); err != nil {
+		return nil, err
+	}
+	s, err := load()
+	if err != nil {
+		return nil, a.told(err)
+	}
+	a.Saw(s.Epoch)
+	return s, nil
+}
+
+// Delete removes all generations of id.
+func (a *Adapter) Delete(ctx context.Context, id string) error {
+	if err := a.Check(ctx, id); err != nil {
+		return err
+	}
+	return a.told(a.Store.Delete(ctx, id))
+}
+
+// Claim raises the epoch of the fence of id.
+func (a *Adapter) Claim(ctx context.Context, id string, epoch uint64) error {
+	if err := a.Check(ctx, id); err != nil {
+		return err
+	}
+	a.Saw(epoch)
+	return a.told(a.Store.Claim(ctx, id, epoch))
+}
+
+// List yields every component that was saved and not deleted.
+func (a *Adapter) List(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if err := a.Ready(ctx); err != nil {
+			yield("", err)
+			return
+		}
+		for id, err := range a.Store.List(ctx) {
+			if !yield(id, a.told(err)) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// History reads and verifies every generation of id, newest first.
+func (a *Adapter) History(ctx context.Context, id string) ([]store.SnapshotInfo, error) {
+	if err := a.Check(ctx, id); err != nil {
+		return nil, err
+	}
+	infos, err := a.Store.History(ctx, id)
+	return infos, a.told(err)
+}
+
+// AcquireLease takes the lease name for holder.
+func (a *Adapter) AcquireLease(ctx context.Context, name, holder string, ttl time.Duration) (*store.Lease, error) {
+	return a.lease(ctx, name, func() (*store.Lease, error) {
+		if holder == "" || ttl < time.Millisecond {
+			return nil, fmt.Errorf("a lease needs a holder and a TTL of at least 1ms, not %q and %s", holder, ttl)
+		}
+		return a.Store.AcquireLease(ctx, name, holder, ttl, a.seen.Load()+1)
+	})
+}
+
+// RenewLease extends l and returns the new record.
+func (a *Adapter) RenewLease(ctx context.Context, l *store.Lease) (*store.Lease, error) {
+	return a.lease(ctx, l.Name, func() (*store.Lease, error) { return a.Store.RenewLease(ctx, l) })
+}
+
+// ReleaseLease ends l and returns the new record.
+func (a *Adapter) ReleaseLease(ctx context.Context, l *store.Lease) (*store.Lease, error) {
+	return a.lease(ctx, l.Name, func() (*store.Lease, error) { return a.Store.ReleaseLease(ctx, l) })
+}
+
+// LoadLease returns who owns the lease name, or owned it last.
+func (a *Adapter) LoadLease(ctx context.Context, name string) (*store.Lease, error) {
+	return a.lease(ctx, name, func() (*store.Lease, error) { return a.Store.LoadLease(ctx, name) })
+}
+
+func (a *Adapter) lease(ctx context.Context, name string, do func() (*store.Lease, error)) (*store.Lease, error) {
+	if err := a.Ready(ctx); err != nil {
+		return nil, err
+	}
+	if name != "" && !envelope.ValidID(name) {
+		return nil, fmt.Errorf("%w: lease name %q", store.ErrInvalidID, name)
+	}
+	l, err := do()
+	if err != nil {
+		return nil, a.told(err)
+	}
+	a.Saw(l.Epoch)
+	return l, nil
+}
+
+// Close closes the store, once.
+func (a *Adapter) Close() error {
+	if a.closed.Swap(true) {
+		return nil
+	}
+	return a.Store.Close()
+}
+
+// Check reports why id cannot be asked for.
+func (a *Adapter) Check(ctx context.Context, id string) error {
+	if err := envelope.CheckID(id); err != nil {
+		return err
+	}
+	return a.Ready(ctx)
+}
+
+// Ready reports why nothing can be asked for.
+func (a *Adapter) Ready(ctx context.Context) error {
+	if a.closed.Load() {
+		return store.ErrClosed
+	}
+	return ctx.Err()
+}
+
+// Saw remembers epoch if it is the greatest seen: leases are acquired above it.
+func (a *Adapter) Saw(epoch uint64) {
+	for {
+		seen := a.seen.Load()
+		if epoch <= seen || a.seen.CompareAndSwap(seen, epoch) {
+			return
+		}
+	}
+}
+
+// told remembers the epoch that err tells of.
+func (a *Adapter) told(err error) error {
+	if err != nil {
+		a.Saw(store.FenceOf(err).Epoch)
+	}
+	return err
+}

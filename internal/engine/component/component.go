@@ -1,0 +1,253 @@
+// Package component is a registered component as the engine sees it: its changes,
+// its state in one call, and its restore. What a component does wrong, a panic
+// included, is its own error.
+package component
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/durablestate/durable/internal/store"
+)
+
+// Component is anything with state; see durable.Component.
+type Component interface {
+	SnapshotState() ([]byte, error)
+	RestoreState(data []byte) error
+}
+
+// Cell is the inner face of a durable.StatefulComponent, which counts its changes.
+type Cell interface {
+	ChangeCount() uint64
+	Fresh() bool // it is the state of a program that has done nothing yet
+	Type() reflect.Type
+	Attach(to *Registered) error // ErrAttached when it belongs to another
+	Detach()
+	Freeze() func() ([]byte, error) // clones the state; nil: it cannot be cloned
+	Reset()                         // makes it the initialised zero state
+	Codec() string
+	Schema() int
+	WithState(fn func(state any)) // calls fn with a pointer to the state, under its lock
+}
+
+// The methods with special meaning that a component, or the state of its Cell, may
+// have.
+type (
+	Initialiser  interface{ InitState() }
+	Marshaler    interface{ MarshalState() ([]byte, error) }
+	Unmarshaler  interface{ UnmarshalState([]byte) error }
+	SchemaHolder interface{ StateSchema() int }
+	Migrator     interface {
+		MigrateState(from int, data []byte) ([]byte, error)
+	}
+)
+
+// Profile is what registered components have in common with others.
+type Profile struct {
+	Log      *slog.Logger
+	Prefix   int // length of what precedes the id in the name
+	Interval time.Duration
+	Policy   store.Policy
+	Promoted bool // SnapshotState is that of the Cell, so a clone of its state is all there is to capture
+}
+
+// Registered is one registered component. A program may have a million of them of
+// which most do nothing, so it holds what an idle one needs.
+type Registered struct {
+	name string // as the adapter knows it
+	comp Component
+	*Profile
+	saver   Saver
+	arrival atomic.Pointer[Arrival]
+
+	cell   Cell        // nil: it does not count its changes
+	hiding atomic.Bool // its last snapshot may tell more than the cell counts
+}
+
+// Saver is what saves the component: its own, or that of the set.
+type Saver interface {
+	Checkpoint(ctx context.Context) error
+}
+
+// Arrival is what RestoreState is about to be given by a restore.
+type Arrival struct {
+	Codec   string
+	Changes uint64 // change count up to which the state is the stored one; set by the cell
+}
+
+// Mark is what can be told of a state without asking for it.
+type Mark struct {
+	Changes uint64 // grows with every change
+	Exact   bool   // Changes tells of every change
+	Fresh   bool   // of a program that has done nothing yet
+}
+
+// Capture is a state at one moment.
+type Capture struct {
+	Snapshot *store.Snapshot // Schema, Codec and Data
+	Changes  uint64          // that it covers
+	Digest   Digest          // of what Changes may not tell of; zero: it tells all
+}
+
+// Digest tells states apart.
+type Digest = [sha256.Size]byte
+
+// Register makes r the component comp under the full name name, saved by saver,
+// ties cell to it and checks the component's hooks. r must not be copied after it.
+func (r *Registered) Register(name string, comp Component, cell Cell, p *Profile, saver Saver) (err error) {
+	r.name, r.comp, r.cell, r.Profile, r.saver = name, comp, cell, p, saver
+	defer r.contain("InitState", &err)
+	if cell != nil {
+		if err := cell.Attach(r); err != nil {
+			return err
+		}
+	} else if i, ok := comp.(Initialiser); ok {
+		i.InitState()
+	}
+	return r.checkSchema()
+}
+
+// Unregister unties the cell.
+func (r *Registered) Unregister() {
+	if r.cell != nil {
+		r.cell.Detach()
+	}
+}
+
+// ID is what the component was registered as.
+func (r *Registered) ID() string { return r.name[r.Prefix:] }
+
+// Name is the full name of the component.
+func (r *Registered) Name() string { return r.name }
+
+// Every is the time between checkpoints.
+func (r *Registered) Every() time.Duration { return r.Interval }
+
+// Outer is the component that was registered.
+func (r *Registered) Outer() Component { return r.comp }
+
+// Checkpoint saves the component now.
+func (r *Registered) Checkpoint(ctx context.Context) error { return r.saver.Checkpoint(ctx) }
+
+// TakeArrival returns what a restore has announced, nil when it is the program
+// that calls RestoreState.
+func (r *Registered) TakeArrival() *Arrival {
+	if r == nil {
+		return nil
+	}
+	return r.arrival.Swap(nil)
+}
+
+// Counts reports that the component counts its changes.
+func (r *Registered) Counts() bool { return r.cell != nil }
+
+// Mark returns what can be told without asking for the state.
+func (r *Registered) Mark() Mark {
+	if r.cell == nil {
+		return Mark{}
+	}
+	n := r.cell.ChangeCount()
+	return Mark{Changes: n, Exact: !r.hiding.Load(), Fresh: n == 0 && r.cell.Fresh()}
+}
+
+// Capture encodes the state.
+func (r *Registered) Capture(context.Context) (c *Capture, err error) {
+	defer r.contain("SnapshotState", &err)
+	changes := r.Mark().Changes // before the capture, so that it covers at least these
+	data, err := r.comp.SnapshotState()
+	if err != nil {
+		return nil, err
+	}
+	if data == nil {
+		data = []byte{}
+	}
+	r.hiding.Store(r.cell != nil && !(r.Promoted && len(data) > 0))
+	return r.captured(data, changes), nil
+}
+
+// Freeze clones the state and returns what encodes the clone, which may be called
+// later; nil when the state cannot be cloned.
+func (r *Registered) Freeze() (encode func() (*Capture, error), err error) {
+	defer r.contain("Clone", &err)
+	if !r.Promoted {
+		return nil, nil
+	}
+	changes := r.cell.ChangeCount()
+	encodeClone := r.cell.Freeze()
+	if encodeClone == nil {
+		return nil, nil
+	}
+	return func() (c *Capture, err error) {
+		defer r.contain("SnapshotState", &err)
+		data, err := encodeClone()
+		if err != nil {
+			return nil, err
+		}
+		r.hiding.Store(false)
+		return r.captured(append([]byte{}, data...), changes), nil
+	}, nil
+}
+
+func (r *Registered) captured(data []byte, changes uint64) *Capture {
+	c := &Capture{Changes: changes, Snapshot: &store.Snapshot{Schema: r.schema(), Codec: r.codec(), Data: data}}
+	if r.cell == nil || r.hiding.Load() {
+		c.Digest = sha256.Sum256(data)
+	}
+	return c
+}
+
+func (r *Registered) codec() string {
+	if r.cell != nil {
+		return r.cell.Codec()
+	}
+	return ""
+}
+
+// Apply migrates a stored state and hands it to the component. It returns the
+// change count up to which the state is the stored one.
+func (r *Registered) Apply(s *store.Snapshot) (changes uint64, err error) {
+	defer r.contain("RestoreState", &err)
+	data, err := r.migrate(s.Schema, s.Data)
+	if err != nil {
+		return 0, err
+	}
+	if r.cell == nil {
+		return 0, r.comp.RestoreState(data)
+	}
+	a := &Arrival{Codec: s.Codec, Changes: r.cell.ChangeCount()}
+	r.arrival.Store(a)
+	defer r.arrival.Store(nil)
+	err = r.comp.RestoreState(data)
+	return a.Changes, err
+}
+
+// Reset makes the state what the component was set up with: start, or for nil the
+// initialised zero state. A component without a cell is left as it is.
+func (r *Registered) Reset(start *store.Snapshot) (err error) {
+	defer r.contain("InitState", &err)
+	switch {
+	case r.cell == nil:
+	case start != nil:
+		_, err = r.Apply(start)
+	default:
+		r.cell.Reset()
+	}
+	return err
+}
+
+// contain makes a panic in the component its error. It must be deferred itself.
+func (r *Registered) contain(in string, err *error) {
+	if p := recover(); p != nil {
+		r.Log.Error("durable: a component panicked", "component", r.ID(), "in", in, "stack", string(debug.Stack()))
+		*err = fmt.Errorf("panic in %s: %.200s", in, fmt.Sprint(p))
+	}
+}
+
+// Settled implements saver.Subject.
+func (r *Registered) Settled(err error) (time.Duration, error) { return 0, err }

@@ -1,0 +1,210 @@
+// Package cut makes one state of all components, captured at one instant between
+// units of work.
+package cut
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/durablestate/durable/internal/barrier"
+	"github.com/durablestate/durable/internal/engine/component"
+	"github.com/durablestate/durable/internal/engine/report"
+	"github.com/durablestate/durable/internal/engine/saver"
+	"github.com/durablestate/durable/internal/engine/wait"
+	"github.com/durablestate/durable/internal/envelope"
+	"github.com/durablestate/durable/internal/store"
+)
+
+// A Source is a component as a part of the set.
+type Source interface {
+	ID() string
+	Mark() component.Mark
+	Capture(ctx context.Context) (*component.Capture, error)
+	Freeze() (encode func() (*component.Capture, error), err error) // nil: it cannot be cloned
+}
+
+// Config is what a Set is made of.
+type Config struct {
+	System     *saver.System
+	Units      *barrier.Barrier
+	Routines   *wait.Routines
+	Namespace  string // what precedes an id in the name of a state
+	Interval   time.Duration
+	PauseLimit time.Duration // a longer pause of the units of work is warned of; negative: never
+}
+
+// Set is the components of a Checkpointer as one state. Its Saver saves it like
+// any other; the payload is the envelopes of the components, one after the other.
+// It implements saver.Subject.
+type Set struct {
+	Config
+	Saver saver.Saver
+
+	// Only the capture that is under way uses these, and a restore, which lets
+	// none be under way.
+	carried []envelope.Entry // of components that are not registered
+	warned  time.Duration
+
+	exact atomic.Bool // every part counts its changes
+
+	mu    sync.Mutex // guards what follows and what a part says of itself
+	parts []*Part    // in the order of registration
+	pause time.Duration
+	held  time.Duration // how long the last checkpoint held units of work up
+}
+
+// Part is a component as a part of the set.
+type Part struct {
+	source  Source
+	own     *saver.Saver // of its state by itself
+	working atomic.Bool  // a callback has not returned
+
+	// Only the capture that is under way uses these.
+	shot *shot  // what raw is made of
+	raw  []byte // its envelope in the last cut
+
+	// Guarded by the set's mu.
+	captured uint64        // change count of the last cut
+	stored   uint64        // change count of the last cut that is stored
+	bytes    int           // of its state in the last cut
+	cost     time.Duration // of its last capture, while units of work were held up
+}
+
+// New returns a Set without parts.
+func New(c Config) *Set {
+	s := &Set{Config: c}
+	s.exact.Store(true)
+	s.Saver.Init(c.System, s)
+	return s
+}
+
+// Add makes a component a part of the set; own is the saver of its state by
+// itself, from which it may be restored.
+func (s *Set) Add(source Source, own *saver.Saver) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.parts = append(s.parts, &Part{source: source, own: own})
+	if !source.Mark().Exact {
+		s.exact.Store(false) // changes show in its bytes alone
+	}
+}
+
+// list returns the parts, also while components are being registered.
+func (s *Set) list() []*Part {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.parts
+}
+
+// ID implements saver.Subject.
+func (s *Set) ID() string { return store.SetID }
+
+// Name implements saver.Subject.
+func (s *Set) Name() string { return s.Namespace + store.SetID }
+
+// Every implements saver.Subject.
+func (s *Set) Every() time.Duration { return s.Interval }
+
+// Mark implements saver.Subject: a sum of which each addend only grows.
+func (s *Set) Mark() component.Mark {
+	all := component.Mark{Exact: s.exact.Load(), Fresh: true}
+	for _, p := range s.list() {
+		m := p.source.Mark()
+		all.Changes += m.Changes
+		all.Fresh = all.Fresh && m.Fresh
+	}
+	return all
+}
+
+// Settled implements saver.Subject. It adds to store.ErrTooLarge who makes the set
+// large.
+func (s *Set) Settled(err error) (pause time.Duration, _ error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil || errors.Is(err, store.ErrNotDurable) {
+		for _, p := range s.parts {
+			p.stored = p.captured
+		}
+	}
+	if errors.Is(err, store.ErrTooLarge) {
+		err = s.explainSize(err)
+	}
+	pause, s.pause = s.pause, 0
+	return pause, err
+}
+
+func (s *Set) explainSize(err error) error {
+	largest, size := "", -1
+	for _, p := range s.parts {
+		if len(p.raw) > size {
+			largest, size = p.source.ID(), len(p.raw)
+		}
+	}
+	return fmt.Errorf("%w; the limit is for the sum of all components, and the largest is %q with %d bytes", err, largest, size)
+}
+
+// Status returns what is known of each component, and of the set, last.
+func (s *Set) Status() []report.Status {
+	whole, uncertain := s.Saver.Status(), s.Saver.Uncertain()
+	parts := s.list()
+	all := make([]report.Status, 0, len(parts)+1)
+	for _, p := range parts {
+		own := p.own.StoredStatus()
+		s.mu.Lock()
+		all = append(all, p.status(whole, own, uncertain))
+		s.mu.Unlock()
+	}
+	s.mu.Lock()
+	whole.Pause = s.held
+	s.mu.Unlock()
+	return append(all, whole)
+}
+
+// status is that of the whole set, with what is the component's own. The caller
+// holds the set's mu.
+func (p *Part) status(whole, own report.Status, uncertain bool) report.Status {
+	st := whole
+	st.ComponentID, st.Pause = p.source.ID(), p.cost
+	if whole.Saves == 0 { // what was restored, from wherever
+		st.Version, st.SavedAt, st.Bytes = own.Version, own.SavedAt, own.Bytes
+	} else {
+		st.Bytes = p.bytes
+	}
+	if own.Err != nil {
+		st.Err = own.Err
+	}
+	if m := p.source.Mark(); m.Exact {
+		st.Changed = m.Changes > p.stored || uncertain
+	}
+	return st
+}
+
+// Unsaved lists the components whose changes are not in the stored set, and all
+// when that cannot be told.
+func (s *Set) Unsaved() []report.Status {
+	all := s.Status()
+	all = all[:len(all)-1]
+	var changed []report.Status
+	for _, st := range all {
+		if st.Changed {
+			changed = append(changed, st)
+		}
+	}
+	if len(changed) > 0 {
+		return changed
+	}
+	return all
+}
+
+// Hold waits until no unit of work is under way and holds up new ones until
+// Units.Open is called.
+func (s *Set) Hold(ctx context.Context) error {
+	if err := s.Units.Close(ctx); err != nil {
+		return fmt.Errorf("a unit of work does not end (Do, Commit or Checkpoint inside Do?): %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,250 @@
+// Package engine is the inside of durable.Checkpointer: the life of registered
+// components from Register to Close. The contract of every method stands at the
+// method of durable.Checkpointer that has its name.
+//
+// It is built of packages of one concept each, which depend on each other in one
+// direction: wait; schedule, flight, report, backend; component, lease, crashloop;
+// saver; cut; recovery. It works with the plain types of internal/store; package
+// durable converts at the border.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/durablestate/durable/internal/barrier"
+	"github.com/durablestate/durable/internal/engine/backend"
+	"github.com/durablestate/durable/internal/engine/component"
+	"github.com/durablestate/durable/internal/engine/crashloop"
+	"github.com/durablestate/durable/internal/engine/cut"
+	"github.com/durablestate/durable/internal/engine/flight"
+	"github.com/durablestate/durable/internal/engine/lease"
+	"github.com/durablestate/durable/internal/engine/report"
+	"github.com/durablestate/durable/internal/engine/saver"
+	"github.com/durablestate/durable/internal/engine/schedule"
+	"github.com/durablestate/durable/internal/engine/wait"
+	"github.com/durablestate/durable/internal/store"
+)
+
+// Engine restores components, saves the changed ones periodically, and all of them
+// on shutdown. It is safe for concurrent use.
+type Engine struct {
+	*lifecycle
+	opts    Options
+	invalid error // what is wrong with the options
+
+	system   *saver.System
+	set      *cut.Set // all components as one state, with Options.Consistent
+	units    *barrier.Barrier
+	starts   *crashloop.Counter
+	due      *schedule.Schedule[*saver.Saver]
+	routines *wait.Routines
+	registry *registry
+	profiles profiles
+
+	unknown func() error // what Options.Components has and nobody registered
+	closed  func() ([]report.Status, error)
+}
+
+// New returns an Engine on b. invalid is what is wrong with the options: then
+// nothing begins. It does not touch the store and starts nothing.
+func New(b backend.Backend, o Options, w backend.Words, invalid error) *Engine {
+	e := &Engine{
+		lifecycle: newLifecycle(), opts: o, invalid: invalid, units: barrier.New(), due: schedule.New[*saver.Saver](),
+		routines: wait.NewRoutines(), registry: newRegistry(w), profiles: profiles{of: map[component.Profile]*component.Profile{}},
+	}
+	e.system = &saver.System{
+		Backend: b, Spill: o.Spill, Words: w, Log: o.Logger, Events: report.Events{On: o.OnEvent, Log: o.Logger},
+		Crew: flight.NewCrew(e.routines), Deadlines: wait.NewDeadlines(e.life, o.SaveTimeout), Timeout: o.SaveTimeout, Closing: e.closing,
+		Down:  saver.NewOutage(o.Logger, "state cannot be saved or read", "all state can be saved and read again"),
+		Stuck: saver.NewOutage(o.Logger, "a component cannot be saved, because it does not give its state", "every component can be saved again"),
+		Retry: e.due.Sooner, Count: func() int { return int(e.registry.members.Load()) }, Made: time.Now(),
+	}
+	e.system.Ownership = e.ownership(b.Owner)
+	e.set = cut.New(cut.Config{
+		System: e.system, Units: e.units, Routines: e.routines,
+		Namespace: o.namespace(), Interval: o.Interval, PauseLimit: o.PauseLimit,
+	})
+	e.starts = crashloop.New(crashloop.Config{
+		States: b, Ownership: e.system.Ownership, Name: o.namespace() + store.StartsID, Limit: o.MaxCrashRestarts,
+		Interval: o.Interval, Timeout: o.SaveTimeout, Words: w, Log: o.Logger, OnWait: e.waitFor,
+	})
+	e.unknown = sync.OnceValue(e.unknownOptions)
+	e.closed = sync.OnceValues(e.close)
+	return e
+}
+
+func (e *Engine) ownership(owner backend.Owner) lease.Ownership {
+	if owner == nil || e.opts.LeaseTTL <= 0 {
+		return lease.Alone{}
+	}
+	return lease.NewKeeper(lease.Config{
+		Owner: owner, Name: e.opts.leaseName(), Holder: e.opts.Holder, TTL: e.opts.LeaseTTL, Timeout: e.opts.SaveTimeout,
+		Words: e.system.Words, Log: e.opts.Logger, Events: e.system.Events, Routines: e.routines, Closing: e.closing,
+		OnWait: e.waitFor, OnLost: e.superseded,
+	})
+}
+
+// superseded stops all saves up to epoch: another owner has the lease. What a
+// Restore has opened under a newer lease meanwhile goes on.
+func (e *Engine) superseded(epoch uint64, err error) {
+	e.opts.Logger.Error("durable: another owner has taken over; nothing is saved any more until restored", "error", err)
+	for s := range e.savers() {
+		s.Supersede(epoch, err)
+	}
+	e.system.Emit("fence", "", 0, 0, time.Now(), err)
+}
+
+// savers yields what is saved by itself: every component, or the set of all.
+func (e *Engine) savers() func(yield func(*saver.Saver) bool) {
+	return func(yield func(*saver.Saver) bool) {
+		if e.opts.Consistent {
+			yield(&e.set.Saver)
+			return
+		}
+		for m := range e.registry.all() {
+			if !yield(&m.own) {
+				return
+			}
+		}
+	}
+}
+
+// saversOf returns what members are saved with, each once.
+func (e *Engine) saversOf(members []*member) []*saver.Saver {
+	if e.opts.Consistent {
+		return []*saver.Saver{&e.set.Saver}
+	}
+	savers := make([]*saver.Saver, len(members))
+	for i, m := range members {
+		savers[i] = &m.own
+	}
+	return savers
+}
+
+// Do runs one unit of work.
+func (e *Engine) Do(fn func()) {
+	if !e.opts.Consistent {
+		fn()
+		return
+	}
+	defer e.units.Enter().Leave()
+	fn()
+}
+
+// Start begins the periodic checkpoints.
+func (e *Engine) Start() error {
+	errs := []error{e.invalid, e.unrestored()}
+	e.mu.Lock()
+	if e.isClosing() {
+		errs = append(errs, e.fault("start", "", store.ErrClosed))
+	}
+	err, again := errors.Join(errs...), e.started
+	e.started = e.started || err == nil
+	e.mu.Unlock()
+	if err != nil || again {
+		return err
+	}
+	for s := range e.savers() {
+		e.due.Add(s)
+	}
+	e.routines.Go(func() { e.due.Run(e.closing) })
+	if !e.starts.Off() {
+		e.routines.Go(func() { e.starts.ProveHealthy(e.closing) })
+	}
+	return nil
+}
+
+// unrestored names the components that were never restored.
+func (e *Engine) unrestored() error {
+	var errs []error
+	check := func(s *saver.Saver) {
+		if !s.Restored() {
+			errs = append(errs, e.fault("start", s.ID(), store.ErrNotRestored))
+		}
+	}
+	for m := range e.registry.all() {
+		check(&m.own)
+	}
+	if e.opts.Consistent {
+		check(&e.set.Saver)
+	}
+	return errors.Join(errs...)
+}
+
+// Checkpoint saves the named components now, all without names.
+func (e *Engine) Checkpoint(ctx context.Context, ids ...string) error {
+	members, err := e.registry.choose(ids)
+	if err != nil {
+		return err
+	}
+	var flights []*flight.Flight
+	now := time.Now()
+	for _, s := range e.saversOf(members) {
+		if !s.Current(now) {
+			flights = append(flights, s.Request()) // in one go, so that they share commits
+		}
+	}
+	var errs []error
+	for _, f := range flights {
+		if err := f.Wait(ctx); err != nil {
+			errs = append(errs, err)
+			if ctx.Err() != nil {
+				break
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Status returns what is known of each component.
+func (e *Engine) Status() []report.Status {
+	if e.opts.Consistent {
+		return e.set.Status()
+	}
+	all := make([]report.Status, 0, e.registry.members.Load())
+	for m := range e.registry.all() {
+		all = append(all, m.own.Status())
+	}
+	return all
+}
+
+// Health is nil when everything is restored, owned and being saved.
+func (e *Engine) Health() error {
+	if e.invalid != nil {
+		return e.invalid
+	}
+	if e.isClosing() {
+		return e.fault("health", "", store.ErrClosed)
+	}
+	if err := e.waitsFor(); err != nil {
+		return err
+	}
+	if err := e.system.Ownership.Lost(); err != nil {
+		return err
+	}
+	var first error
+	unwell, now := 0, time.Now()
+	for s := range e.savers() {
+		if err := s.Health(now); err != nil {
+			if unwell++; unwell == 1 {
+				first = err
+			}
+		}
+	}
+	if unwell > 1 {
+		return fmt.Errorf("%w (and %d more components)", first, unwell-1)
+	}
+	return first
+}
+
+func (e *Engine) fault(op, id string, err error) error {
+	return e.system.Words.Fault(op, id, store.Fence{}, err)
+}
+
+// Close takes the final checkpoint and stops. It returns what is not saved, and what
+// else went wrong; called again it returns the same.
+func (e *Engine) Close() ([]report.Status, error) { return e.closed() }

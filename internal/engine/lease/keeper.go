@@ -1,0 +1,255 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/durablestate/durable/internal/engine/backend"
+	"github.com/durablestate/durable/internal/engine/report"
+	"github.com/durablestate/durable/internal/engine/wait"
+	"github.com/durablestate/durable/internal/store"
+)
+
+// pollHeld is how often a lease that another holds is asked for, so that a
+// hand-over is quick.
+const pollHeld = 200 * time.Millisecond
+
+// Config is what a Keeper is made of.
+type Config struct {
+	Owner        backend.Owner
+	Name, Holder string
+	TTL          time.Duration
+	Timeout      time.Duration // of one call
+	Words        backend.Words
+	Log          *slog.Logger
+	Events       report.Events
+	Routines     *wait.Routines
+	Closing      context.Context               // ends when Close begins, which calls Keep from then on
+	OnWait       func(err error)               // what Take waits for
+	OnLost       func(epoch uint64, err error) // the lease of that epoch is another's now
+}
+
+// Keeper holds a lease and renews it at a third of its TTL. The lease is for
+// order, not for safety: whoever has been superseded is refused by the fence,
+// whether or not the Keeper has noticed. It is safe for concurrent use.
+//
+//	state   lease  lost   left by
+//	none    nil    nil    Take: held
+//	held    set    nil    Drop, Release: none; a renewal that is refused: lost
+//	lost    nil    why    Take: held
+type Keeper struct {
+	Config
+	suspect chan struct{} // asks for a renewal now
+
+	mu       sync.Mutex
+	lease    *store.Lease
+	lost     error
+	renewing bool // the goroutine runs
+
+	made     time.Time
+	extended atomic.Int64 // how long after made the lease was last extended; negative after a failure
+}
+
+// NewKeeper returns a Keeper that holds nothing yet.
+func NewKeeper(c Config) *Keeper {
+	return &Keeper{Config: c, suspect: make(chan struct{}, 1), made: time.Now()}
+}
+
+// Take implements Ownership.
+func (k *Keeper) Take(ctx context.Context) (uint64, *store.Lease, error) {
+	k.mu.Lock()
+	held := k.lease
+	k.mu.Unlock()
+	if held != nil {
+		return held.Epoch, nil, nil
+	}
+	var l, prev *store.Lease
+	said := ""
+	waiting := func(err error) {
+		k.OnWait(k.explain(err))
+		what := "the store"
+		if errors.Is(err, store.ErrLeaseHeld) {
+			what = "the lease"
+		}
+		if what != said {
+			said = what
+			k.Log.Info("durable: waiting for "+what, "lease", k.Name, "error", err)
+		}
+	}
+	err := wait.ForAnswer(ctx, waiting, func() (err error) {
+		for {
+			l, prev, err = k.acquire(ctx)
+			if !errors.Is(err, store.ErrLeaseHeld) {
+				return err
+			}
+			waiting(err)
+			if !wait.Sleep(ctx, wait.Jitter(pollHeld/2, pollHeld)) {
+				return err
+			}
+		}
+	})
+	switch {
+	case err == nil:
+		k.hold(l)
+		return l.Epoch, prev, nil
+	case store.IsAnswer(err):
+		return 0, nil, err
+	}
+	return 0, nil, k.Words.Fault("restore", "", store.Fence{}, fmt.Errorf("%w, until %w", k.explain(err), ctx.Err()))
+}
+
+// explain adds the remedy for two programs that never meant to share a lease.
+func (k *Keeper) explain(err error) error {
+	if errors.Is(err, store.ErrLeaseHeld) && k.Name == "" {
+		return fmt.Errorf("%w; if that is another program, give each a system of its own", err)
+	}
+	return err
+}
+
+func (k *Keeper) acquire(ctx context.Context) (l, prev *store.Lease, err error) {
+	ctx, cancel := context.WithTimeout(ctx, k.Timeout)
+	defer cancel()
+	if prev, err = k.Owner.LoadLease(ctx, k.Name); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, nil, err
+	}
+	l, err = k.Owner.AcquireLease(ctx, k.Name, k.Holder, k.TTL)
+	return l, prev, err
+}
+
+func (k *Keeper) hold(l *store.Lease) {
+	k.mu.Lock()
+	k.lease, k.lost = l, nil
+	k.extended.Store(int64(time.Since(k.made)))
+	if !k.renewing {
+		k.renewing = k.Routines.Go(k.run)
+	}
+	k.mu.Unlock()
+	k.Events.Emit(report.Event{Op: "lease", Version: l.Epoch})
+}
+
+// Drop implements Ownership.
+func (k *Keeper) Drop() {
+	k.mu.Lock()
+	k.lease = nil
+	k.mu.Unlock()
+}
+
+// Claim implements Ownership.
+func (k *Keeper) Claim(ctx context.Context, name string, epoch uint64) error {
+	return store.Outclaimed(k.Owner.Claim(ctx, name, epoch))
+}
+
+// Grouped implements Ownership.
+func (k *Keeper) Grouped() bool { return true }
+
+// EpochFor implements Ownership: the lease says the epoch.
+func (k *Keeper) EpochFor(taken, _ uint64) uint64 { return taken }
+
+// Superseded implements Ownership. The owner of a state continues above whatever
+// version it meets.
+func (k *Keeper) Superseded(err error) bool { return errors.Is(err, store.ErrFenced) }
+
+// Lost implements Ownership.
+func (k *Keeper) Lost() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case k.lost != nil:
+		return k.lost
+	case k.lease == nil:
+		return k.Words.Fault("health", "", store.Fence{}, store.ErrNotRestored)
+	}
+	return nil
+}
+
+// Suspect implements Ownership: it asks for a renewal soon.
+func (k *Keeper) Suspect() {
+	select {
+	case k.suspect <- struct{}{}:
+	default:
+	}
+}
+
+// period is the time between renewals.
+func (k *Keeper) period() time.Duration { return max(k.TTL/3, time.Millisecond) }
+
+func (k *Keeper) run() {
+	t := time.NewTicker(k.period())
+	defer t.Stop()
+	for {
+		select {
+		case <-k.Closing.Done():
+			return
+		case <-t.C:
+		case <-k.suspect:
+		}
+		k.renew(k.Closing)
+	}
+}
+
+// Keep implements Ownership.
+func (k *Keeper) Keep(ctx context.Context) {
+	for wait.Sleep(ctx, k.period()) {
+		k.renew(ctx)
+	}
+}
+
+// renew extends the lease. A failure to reach the store changes nothing: nobody
+// else may have taken it, and if somebody has, the fence decides.
+func (k *Keeper) renew(ctx context.Context) {
+	k.mu.Lock()
+	held := k.lease
+	k.mu.Unlock()
+	if held == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, max(k.TTL/3, time.Second))
+	defer cancel()
+	l, start := *held, time.Now()
+	err := k.Owner.RenewLease(ctx, &l)
+	k.extended.Store(-1)
+	if err == nil {
+		k.extended.Store(int64(start.Sub(k.made)))
+	}
+	if ctx.Err() == nil || err == nil {
+		k.Events.Emit(report.Event{Op: "lease", Version: l.Epoch, Duration: time.Since(start), Err: err})
+	}
+	fenced := errors.Is(err, store.ErrFenced)
+	k.mu.Lock()
+	current := k.lease == held // Restore may have taken a new one meanwhile
+	if current && err == nil {
+		k.lease = &l
+	}
+	if current && fenced {
+		k.lease, k.lost = nil, err
+	}
+	k.mu.Unlock()
+	if current && fenced {
+		k.OnLost(held.Epoch, err)
+	}
+}
+
+// Renewed implements Ownership: the lease was extended lately, and not in vain
+// since.
+func (k *Keeper) Renewed(now time.Time) bool {
+	last := time.Duration(k.extended.Load())
+	return last >= 0 && now.Sub(k.made)-last < k.TTL
+}
+
+// Release implements Ownership.
+func (k *Keeper) Release(ctx context.Context) error {
+	k.mu.Lock()
+	held := k.lease
+	k.lease = nil
+	k.mu.Unlock()
+	if held == nil {
+		return nil
+	}
+	l := *held
+	return k.Owner.ReleaseLease(ctx, &l)
+}

@@ -1,0 +1,83 @@
+// Package lease is how the saves of a system are kept apart from those of other
+// processes: under a lease that is held and renewed, or alone.
+package lease
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/durablestate/durable/internal/store"
+)
+
+// Ownership says who may save a system's states, and under which epoch.
+type Ownership interface {
+	// Take returns the epoch of the lease, and the record before it when it was
+	// just acquired. It waits while another holder has it or the store cannot be
+	// reached.
+	Take(ctx context.Context) (epoch uint64, prev *store.Lease, err error)
+	// Drop forgets the lease, so that the next Take acquires a new one.
+	Drop()
+	// Claim makes sure that no predecessor saves the state name any more;
+	// store.ErrOutclaimed when a successor has claimed it.
+	Claim(ctx context.Context, name string, epoch uint64) error
+	// Grouped reports that a backend.Taker may claim and load in one step.
+	Grouped() bool
+	// EpochFor returns the epoch of the saves of a state that was restored under
+	// the epoch of Take, and has been seen under seen.
+	EpochFor(taken, seen uint64) uint64
+	// Superseded reports that err, of a save, says that somebody else has the
+	// state, who must not be overwritten.
+	Superseded(err error) bool
+	// Suspect says that somebody met a greater epoch.
+	Suspect()
+	// Renewed reports that the store could be reached lately, and nobody had taken
+	// over.
+	Renewed(now time.Time) bool
+	// Lost returns why nothing is owned any more, nil while it is.
+	Lost() error
+	// Keep goes on renewing until ctx ends; for the time in which Close saves.
+	Keep(ctx context.Context)
+	// Release ends ownership in an orderly way.
+	Release(ctx context.Context) error
+}
+
+// Alone is the Ownership of a system whose adapter knows no owners, or that wants
+// none. Saves go on under the epoch that was loaded.
+type Alone struct{}
+
+// Take implements Ownership.
+func (Alone) Take(context.Context) (uint64, *store.Lease, error) { return 0, nil, nil }
+
+// Drop implements Ownership.
+func (Alone) Drop() {}
+
+// Claim implements Ownership.
+func (Alone) Claim(context.Context, string, uint64) error { return nil }
+
+// Grouped implements Ownership.
+func (Alone) Grouped() bool { return false }
+
+// EpochFor implements Ownership. The epoch is never 0, which asks for the fence as
+// it is when the save arrives: a deletion would not stop such a save.
+func (Alone) EpochFor(_, seen uint64) uint64 { return max(seen, 1) }
+
+// Superseded implements Ownership: a conflict is another writer's save.
+func (Alone) Superseded(err error) bool {
+	return errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrConflict)
+}
+
+// Suspect implements Ownership.
+func (Alone) Suspect() {}
+
+// Renewed implements Ownership: nothing is known of others.
+func (Alone) Renewed(time.Time) bool { return false }
+
+// Lost implements Ownership.
+func (Alone) Lost() error { return nil }
+
+// Keep implements Ownership.
+func (Alone) Keep(context.Context) {}
+
+// Release implements Ownership.
+func (Alone) Release(context.Context) error { return nil }

@@ -1,0 +1,76 @@
+package engine
+
+import (
+	"context"
+	"io"
+	"sync"
+)
+
+// lifecycle is how far an Engine has come. It is safe for concurrent use.
+//
+//	state      left by                 Register  Restore  Start  Close
+//	new        restoring: begun        yes       yes      no     yes
+//	begun      started, shut           late      yes      yes ¹  yes
+//	started    shut: closing           late      yes      again  yes
+//	closing    end, after the budget   no        no       no     waits
+//
+// ¹ once everything is restored.
+type lifecycle struct {
+	life    context.Context // ends when Close has waited long enough
+	end     context.CancelFunc
+	closing context.Context // ends when Close begins
+	shut    context.CancelFunc
+
+	restoring chan struct{} // held by the Restore that is under way
+
+	mu      sync.Mutex
+	begun   bool
+	started bool
+	waiting error // what Restore waits for
+	closers []io.Closer
+}
+
+func newLifecycle() *lifecycle {
+	l := &lifecycle{restoring: make(chan struct{}, 1)}
+	l.life, l.end = context.WithCancel(context.Background())
+	l.closing, l.shut = context.WithCancel(l.life)
+	return l
+}
+
+// isClosing reports that Close has begun.
+func (l *lifecycle) isClosing() bool { return l.closing.Err() != nil }
+
+// begin notes that a Restore begins, and reports whether it is the first.
+func (l *lifecycle) begin() (first bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	first = !l.begun
+	l.begun = true
+	return first
+}
+
+func (l *lifecycle) hasBegun() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.begun
+}
+
+// waitFor notes what Restore waits for, nil: nothing.
+func (l *lifecycle) waitFor(err error) {
+	l.mu.Lock()
+	l.waiting = err
+	l.mu.Unlock()
+}
+
+func (l *lifecycle) waitsFor() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waiting
+}
+
+// CloseWith makes Close close the closers after everything else, in order.
+func (l *lifecycle) CloseWith(closers ...io.Closer) {
+	l.mu.Lock()
+	l.closers = append(l.closers, closers...)
+	l.mu.Unlock()
+}

@@ -1,0 +1,179 @@
+package recovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/durablestate/durable/internal/engine/saver"
+	"github.com/durablestate/durable/internal/engine/wait"
+	"github.com/durablestate/durable/internal/envelope"
+	"github.com/durablestate/durable/internal/store"
+)
+
+// loaded is what claiming and loading one state came to. It writes nothing but the
+// claim.
+type loaded struct {
+	saver      *saver.Saver
+	snap       *store.Snapshot
+	found      store.Found
+	outclaimed error  // it could not be claimed, so nothing is known
+	setUp      uint64 // change count of the component before the claim
+}
+
+// load claims and loads targets and calls do for each, for so many at a time. What
+// the adapter can claim and load together it does, and do goes on while it does.
+func (r *Recovery) load(targets []Target, do func(i int, own loaded)) {
+	if r.System.Taker == nil || !r.System.Ownership.Grouped() {
+		wait.Each(len(targets), parallel, func(i int) { do(i, r.loadOne(targets[i], nil)) })
+		return
+	}
+	type taken struct {
+		i    int
+		snap *store.Snapshot
+	}
+	ready := make(chan taken)
+	go func() {
+		defer close(ready)
+		wait.Each((len(targets)+group-1)/group, parallel/group, func(g int) {
+			first := g * group
+			for i, snap := range r.takeOver(targets[first:min(first+group, len(targets))]) {
+				ready <- taken{first + i, snap}
+			}
+		})
+	}()
+	workers := min(parallel, len(targets))
+	wait.Each(workers, workers, func(int) {
+		for t := range ready {
+			do(t.i, r.loadOne(targets[t.i], t.snap))
+		}
+	})
+}
+
+// takeOver claims and loads what the adapter can in one step. What was not written
+// back from the spill is left out.
+func (r *Recovery) takeOver(targets []Target) []*store.Snapshot {
+	names := make([]string, len(targets))
+	for i, t := range targets {
+		names[i] = t.Saver.Name()
+	}
+	return r.System.Taker.TakeOver(r.calls.Begin(time.Now()), names, r.Epoch)
+}
+
+// loadOne claims and loads one component, unless the adapter has done that already
+// and given what is taken.
+func (r *Recovery) loadOne(t Target, taken *store.Snapshot) loaded {
+	setUp := t.Component.Mark().Changes
+	keepStart(t)
+	var own loaded
+	if _, failed := r.spilled[t.Saver]; taken != nil && !failed {
+		own = r.answered(t.Saver, taken, nil)
+	} else {
+		own = r.loadState(t.Saver)
+	}
+	own.setUp = setUp
+	return own
+}
+
+// keepStart remembers the state to start from when none is stored, for a
+// component that is restored again and then found absent: what it has become
+// meanwhile must not pass for a fresh state.
+func keepStart(t Target) {
+	if !t.Component.Counts() || t.Component.Mark().Fresh || t.Saver.Restored() || t.Saver.Start() != nil {
+		return
+	}
+	if c, err := t.Component.Capture(context.Background()); err == nil {
+		t.Saver.KeepStart(c.Snapshot)
+	}
+}
+
+// loadState claims and loads the state of s. It tries again while the store cannot
+// be reached and the restore lasts.
+func (r *Recovery) loadState(s *saver.Saver) loaded {
+	if err := r.spilled[s]; err != nil {
+		return r.answered(s, nil, err)
+	}
+	var snap *store.Snapshot
+	err := wait.ForAnswer(r.calls.Parent(), r.silent(s), func() (err error) {
+		ctx := r.calls.Begin(time.Now())
+		if err := r.System.Ownership.Claim(ctx, s.Name(), r.Epoch); err != nil {
+			return err
+		}
+		snap, err = r.System.Load(ctx, s.Name())
+		return err
+	})
+	return r.answered(s, snap, err)
+}
+
+// answered takes in what a load of s tells about the state, and about the store.
+func (r *Recovery) answered(s *saver.Saver, snap *store.Snapshot, err error) loaded {
+	if errors.Is(err, store.ErrOutclaimed) {
+		return loaded{saver: s, outclaimed: s.Fail("restore", err)}
+	}
+	if err == nil || store.IsAnswer(err) {
+		r.System.Down.Over(s.ID())
+	}
+	l := loaded{saver: s, snap: snap, found: r.System.Words.Found(snap, err)}
+	s.NoticeRollback(l.found.Fence.Version)
+	return l
+}
+
+// whole is what a load of the set answered.
+type whole struct {
+	loaded
+	entries []envelope.Entry
+	places  map[string]int // of the entries, by id
+	damaged error          // why what is behind the entries cannot be read
+}
+
+// loadSet claims the set and loads it, also without Options.Consistent: the
+// components may have been saved as one before.
+func (r *Recovery) loadSet() error {
+	w := &whole{loaded: r.loadState(&r.Set.Saver)}
+	if w.outclaimed != nil {
+		return w.outclaimed
+	}
+	if w.snap != nil {
+		w.entries, w.damaged = envelope.ReadSet(w.snap.Data)
+	}
+	w.places = make(map[string]int, len(w.entries))
+	for i := range w.entries {
+		w.places[w.entries[i].ID] = i
+	}
+	r.whole = w
+	return nil
+}
+
+// part returns what the set tells about a component.
+func (w *whole) part(id string, fault func(op, id string, f store.Fence, err error) error) candidate {
+	c := candidate{snap: w.snap, found: w.found, place: w.saver}
+	if w.snap == nil {
+		return c
+	}
+	c.snap = nil
+	i, ok := w.places[id]
+	switch {
+	case !ok && w.damaged == nil:
+		return candidate{found: store.Found{Err: fault("load", id, store.Fence{}, store.ErrNotFound)}, place: w.saver}
+	case !ok:
+		c.found.Err = fmt.Errorf("%w: the set cannot be read beyond its first %d components: %w", store.ErrCorrupt, len(w.entries), w.damaged)
+		c.unread = w.snap
+	case w.entries[i].Err != nil:
+		c.found.Err = w.entries[i].Err
+		c.unread = &store.Snapshot{Epoch: w.snap.Epoch, Version: w.snap.Version, Codec: envelope.SetCodec, Data: w.entries[i].Raw}
+	default:
+		r := w.entries[i].Record
+		c.found.Fence = store.Fence{Epoch: r.Epoch, Version: r.Version}
+		if w.entries[i].Deleted() {
+			c.found.Err = store.ErrNotFound
+			break
+		}
+		s := *w.snap // its version and age are those of the cut
+		s.Schema, s.Codec, s.Data = r.Schema, r.Codec, r.Data
+		c.snap = &s
+		return c
+	}
+	c.found.Err = fault("load", id, c.found.Fence, c.found.Err)
+	return c
+}

@@ -1,0 +1,153 @@
+// Package recovery brings states back: what was spilled is written to the store,
+// every component is claimed and loaded, the newest of what was found is chosen,
+// applied, and the component opened for saves.
+package recovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/durablestate/durable/internal/engine/component"
+	"github.com/durablestate/durable/internal/engine/cut"
+	"github.com/durablestate/durable/internal/engine/report"
+	"github.com/durablestate/durable/internal/engine/saver"
+	"github.com/durablestate/durable/internal/engine/wait"
+	"github.com/durablestate/durable/internal/store"
+)
+
+const (
+	parallel = 256 // components at a time
+	group    = 64  // of them that are claimed and loaded in one step
+)
+
+// Target is a component to restore, and the saver of its state by itself.
+type Target struct {
+	Component *component.Registered
+	Saver     *saver.Saver
+}
+
+// Recovery is one restore of some components, under the epoch of a lease. Its
+// error is store.ErrOutclaimed when that is not the greatest any more.
+type Recovery struct {
+	System *saver.System
+	Set    *cut.Set
+	Epoch  uint64
+	OnWait func(err error) // what it waits for
+
+	began   time.Time
+	calls   *wait.Deadlines
+	spilled map[*saver.Saver]error // why what was spilled is not in the store
+	whole   *whole                 // what was found of the set
+}
+
+// Each restores targets one by one, in parallel. Its error joins theirs.
+func (r *Recovery) Each(ctx context.Context, targets []Target) ([]report.Result, error) {
+	ctx, cancel := context.WithCancel(ctx) // so that no deadline outlives the call
+	defer cancel()
+	if err := r.prepare(ctx, targets); err != nil {
+		return allUnreachable(targets, err), err
+	}
+	results, errs := make([]report.Result, len(targets)), make([]error, len(targets))
+	r.load(targets, func(i int, own loaded) {
+		if errs[i] = own.outclaimed; errs[i] != nil {
+			results[i] = unreachable(targets[i], errs[i])
+			return
+		}
+		x := r.choose(targets[i], own)
+		results[i], errs[i] = x.restore(ctx)
+	})
+	return results, errors.Join(errs...)
+}
+
+// Together restores targets, which are the parts of the set, as one: either all can
+// be saved after it, or none. Units of work see none of it half done.
+func (r *Recovery) Together(ctx context.Context, targets []Target) ([]report.Result, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := r.prepare(ctx, targets); err != nil {
+		return allUnreachable(targets, err), err
+	}
+	own := make([]loaded, len(targets))
+	r.load(targets, func(i int, l loaded) { own[i] = l })
+	chosen, err := r.chooseAll(targets, own)
+	if err != nil {
+		return allUnreachable(targets, err), err
+	}
+	results, errs := make([]report.Result, len(targets)), make([]error, len(targets))
+	if err := r.Set.Hold(ctx); err != nil {
+		err = r.Set.Saver.Fail("restore", err)
+		return allUnreachable(targets, err), err
+	}
+	defer r.Set.Units.Open()
+	taken := make([]cut.Taken, len(targets))
+	wait.Each(len(targets), parallel, func(i int) {
+		results[i], errs[i] = chosen[i].restore(ctx)
+		taken[i] = cut.Taken{Stored: !chosen[i].fresh, Changes: chosen[i].applied}
+	})
+	errs = append(errs, r.keepDamaged(ctx))
+	r.Set.Carry(r.whole.entries)
+	if err := errors.Join(errs...); err != nil {
+		r.Set.Saver.Shut(err)
+		return results, err
+	}
+	r.Set.Open(r.Epoch, r.whole.found.Fence, r.whole.snap, taken)
+	return results, nil
+}
+
+// prepare writes back what was spilled and loads the set.
+func (r *Recovery) prepare(ctx context.Context, targets []Target) error {
+	r.began = time.Now()
+	r.calls = wait.NewDeadlines(ctx, r.System.Timeout)
+	r.writeSpillsBack(targets)
+	return r.loadSet()
+}
+
+func unreachable(t Target, err error) report.Result {
+	return report.Result{ComponentID: t.Component.ID(), Outcome: store.Unreachable, Err: err}
+}
+
+func allUnreachable(targets []Target, err error) []report.Result {
+	results := make([]report.Result, len(targets))
+	for i, t := range targets {
+		results[i] = unreachable(t, err)
+	}
+	return results
+}
+
+// keepDamaged sets a set aside that cannot be read to its end.
+func (r *Recovery) keepDamaged(ctx context.Context) error {
+	if r.whole.damaged == nil {
+		return nil
+	}
+	s := &r.Set.Saver
+	if err := s.SetAside(ctx, r.System, r.whole.snap); err != nil {
+		return s.Fail("restore", fmt.Errorf("the damaged set could not be set aside: %w", err))
+	}
+	return nil
+}
+
+// silent says what a call is waiting for that has no answer yet.
+func (r *Recovery) silent(s *saver.Saver) func(error) {
+	return func(err error) {
+		r.OnWait(s.Fail("restore", err))
+		r.System.Down.Begin(s.ID(), err)
+	}
+}
+
+// bytesOf is the size of a state that may not be there.
+func bytesOf(s *store.Snapshot) int {
+	if s == nil {
+		return 0
+	}
+	return len(s.Data)
+}
+
+// ageOf is how long ago s was saved by the writer's clock, not negative.
+func ageOf(s *store.Snapshot) time.Duration {
+	if s.SavedAt.IsZero() {
+		return 0
+	}
+	return max(0, time.Since(s.SavedAt))
+}

@@ -1,0 +1,79 @@
+// Package report has what a Checkpointer tells its program, in plain types: what
+// was restored, what is known of each component, and what happens. Package durable
+// has types with the same fields and says what they mean.
+package report
+
+import (
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/durablestate/durable/internal/store"
+)
+
+// Report has the fields of durable.Report.
+type Report struct {
+	Results       []Result
+	CleanShutdown bool
+	Predecessor   string
+	Unregistered  []string
+	CrashRestarts int
+}
+
+// Result has the fields of durable.RestoreResult.
+type Result struct {
+	ComponentID    string
+	Outcome        store.Outcome
+	Epoch, Version uint64
+	SavedAt        time.Time
+	Age            time.Duration
+	Schema         int
+	Skipped        []uint64
+	Err            error
+}
+
+// Status has the fields of durable.ComponentStatus.
+type Status struct {
+	ComponentID string
+	Version     uint64
+	SavedAt     time.Time
+	Age         time.Duration
+	Changed     bool
+	Bytes       int
+	Saves       uint64
+	Skips       uint64
+	Failures    uint64
+	Pause       time.Duration
+	Err         error
+}
+
+// Event has the fields of durable.Event.
+type Event struct {
+	Op          string
+	ComponentID string
+	Version     uint64
+	Bytes       int
+	Duration    time.Duration
+	Pause       time.Duration
+	Err         error
+}
+
+// Events passes on what happens. It is safe for concurrent use.
+type Events struct {
+	On  func(Event) // nil: nobody listens
+	Log *slog.Logger
+}
+
+// Emit passes e on. A listener that panics is logged, and does nobody else any
+// harm.
+func (v Events) Emit(e Event) {
+	if v.On == nil {
+		return
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			v.Log.Error("durable: OnEvent panicked", "op", e.Op, "stack", string(debug.Stack()))
+		}
+	}()
+	v.On(e)
+}

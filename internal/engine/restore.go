@@ -1,0 +1,126 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/durablestate/durable/internal/engine/recovery"
+	"github.com/durablestate/durable/internal/engine/report"
+	"github.com/durablestate/durable/internal/store"
+)
+
+// claimRounds is how often a Restore takes a new lease because somebody claimed
+// with a greater epoch meanwhile.
+const claimRounds = 5
+
+// Restore takes ownership and brings the state of every component back, or of the
+// named ones: it owns, counts the start, and leaves the rest to a Recovery.
+func (e *Engine) Restore(ctx context.Context, ids ...string) (report.Report, error) {
+	members, err := e.beginRestore(ctx, ids)
+	if err != nil {
+		return report.Report{}, err
+	}
+	defer func() { <-e.restoring }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.closing, cancel)() // Close ends a waiting Restore
+	r, err := e.restoreOwned(ctx, members)
+	e.waitFor(nil)
+	if err != nil && e.isClosing() {
+		err = e.fault("restore", "", store.ErrClosed)
+	}
+	return r, err
+}
+
+// beginRestore checks the call, waits for its turn, and notes what was set up.
+func (e *Engine) beginRestore(ctx context.Context, ids []string) ([]*member, error) {
+	if e.invalid != nil {
+		return nil, e.invalid
+	}
+	if e.isClosing() {
+		return nil, e.fault("restore", "", store.ErrClosed)
+	}
+	members, err := e.registry.choose(ids)
+	if err != nil {
+		return nil, err
+	}
+	if e.opts.Consistent && len(members) < int(e.registry.members.Load()) {
+		return nil, e.fault("restore", "", errors.New("with Options.Consistent all components are restored as one set; name none or all"))
+	}
+	first := e.begin()
+	if err := e.unknown(); err != nil {
+		return nil, err
+	}
+	select {
+	case e.restoring <- struct{}{}:
+	case <-ctx.Done():
+		return nil, e.fault("restore", "", ctx.Err())
+	case <-e.closing.Done():
+		return nil, e.fault("restore", "", store.ErrClosed)
+	}
+	if first { // also those that this Restore leaves out
+		for s := range e.savers() {
+			s.NoteSetUp()
+		}
+	}
+	for _, m := range members {
+		m.own.NoteSetUp()
+	}
+	return members, nil
+}
+
+// unknownOptions compares the options with the components.
+func (e *Engine) unknownOptions() error {
+	var errs []error
+	for id := range e.opts.Components {
+		if e.registry.find(id) == nil {
+			errs = append(errs, e.fault("configure", id, fmt.Errorf("Options.Components has an entry for it: %w", store.ErrNotRegistered)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// restoreOwned restores members under a lease. A claim that is refused means that
+// somebody was there with a greater epoch, so a new lease is taken.
+func (e *Engine) restoreOwned(ctx context.Context, members []*member) (r report.Report, err error) {
+	for round := 1; ; round++ {
+		for _, s := range e.saversOf(members) {
+			if err := s.Quiesce(ctx); err != nil {
+				return r, err
+			}
+		}
+		epoch, prev, err := e.system.Ownership.Take(ctx)
+		if err != nil {
+			return r, err
+		}
+		e.waitFor(nil)
+		if prev != nil && round == 1 {
+			r.Predecessor, r.CleanShutdown = prev.Holder, prev.Released
+		}
+		err = e.restoreUnder(ctx, epoch, members, &r)
+		if !errors.Is(err, store.ErrOutclaimed) || round == claimRounds || ctx.Err() != nil {
+			return r, err
+		}
+		e.system.Ownership.Drop()
+	}
+}
+
+// restoreUnder restores members under an epoch, after counting this start.
+func (e *Engine) restoreUnder(ctx context.Context, epoch uint64, members []*member, r *report.Report) (err error) {
+	if r.CrashRestarts, err = e.starts.Count(ctx, epoch); err != nil {
+		return err
+	}
+	targets := make([]recovery.Target, len(members))
+	for i, m := range members {
+		targets[i] = recovery.Target{Component: &m.Registered, Saver: &m.own}
+	}
+	rec := recovery.Recovery{System: e.system, Set: e.set, Epoch: epoch, OnWait: e.waitFor}
+	if e.opts.Consistent {
+		r.Results, err = rec.Together(ctx, targets)
+	} else {
+		r.Results, err = rec.Each(ctx, targets)
+	}
+	r.Unregistered = e.set.Unregistered()
+	return err
+}

@@ -1,0 +1,57 @@
+package saver
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Outage turns the failures of any number of components into one log line on the
+// way down and one on the way up. It is safe for concurrent use.
+type Outage struct {
+	log      *slog.Logger
+	down, up string
+
+	any    atomic.Bool // failed is not empty
+	mu     sync.Mutex
+	failed map[string]bool
+	since  time.Time
+	most   int
+}
+
+// NewOutage returns an outage that has not begun, of which the log says down when
+// it begins, and up when it is over.
+func NewOutage(log *slog.Logger, down, up string) *Outage {
+	return &Outage{log: log, down: down, up: up, failed: map[string]bool{}}
+}
+
+// Begin notes that a component failed.
+func (o *Outage) Begin(id string, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.failed) == 0 {
+		o.since, o.most = time.Now(), 0
+		o.log.Warn("durable: "+o.down+"; components go on, and it is tried again", "component", id, "error", err)
+	}
+	o.failed[id] = true
+	o.any.Store(true)
+	o.most = max(o.most, len(o.failed))
+}
+
+// Over notes that a component did not fail.
+func (o *Outage) Over(id string) {
+	if !o.any.Load() {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.failed[id] {
+		return
+	}
+	delete(o.failed, id)
+	if len(o.failed) == 0 {
+		o.any.Store(false)
+		o.log.Info("durable: "+o.up, "after", time.Since(o.since).Round(time.Millisecond), "components", o.most)
+	}
+}

@@ -1,0 +1,62 @@
+// Package saver keeps one state under one id in the store: what is known of its
+// stored copy, and the saves of it.
+package saver
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/durablestate/durable/internal/engine/backend"
+	"github.com/durablestate/durable/internal/engine/flight"
+	"github.com/durablestate/durable/internal/engine/lease"
+	"github.com/durablestate/durable/internal/engine/report"
+	"github.com/durablestate/durable/internal/engine/wait"
+)
+
+// System is what all savers of a Checkpointer share.
+type System struct {
+	backend.Backend
+	Ownership lease.Ownership
+	Spill     backend.States // takes what cannot be saved at Close; nil: none
+	Words     backend.Words
+	Log       *slog.Logger
+	Events    report.Events
+
+	Crew      *flight.Crew
+	Deadlines *wait.Deadlines // of calls of the adapter
+	Timeout   time.Duration   // of one call
+	Closing   context.Context // ends when Close begins
+
+	Down  *Outage // of the store
+	Stuck *Outage // of components that do not give their state
+
+	Retry func(s *Saver, at time.Time) // asks for a tick of s at that time
+	Count func() int                   // of the registered components
+	Made  time.Time                    // instants count from here
+}
+
+// lost counts what the store was seen to have lost, to be compared with an earlier
+// count.
+func (sys *System) lost() uint32 {
+	if sys.Custodian == nil {
+		return 0
+	}
+	return uint32(sys.Custodian.Losses())
+}
+
+// Emit passes on what happened to a component since start.
+func (sys *System) Emit(op, id string, version uint64, bytes int, start time.Time, err error) {
+	sys.Events.Emit(report.Event{Op: op, ComponentID: id, Version: version, Bytes: bytes, Duration: time.Since(start), Err: err})
+}
+
+// instant is a moment, in nanoseconds after the System was made plus one; 0 is
+// none.
+type instant int64
+
+func (sys *System) instant(t time.Time) instant { return instant(t.Sub(sys.Made)) + 1 }
+
+// since returns how long before now it was.
+func (sys *System) since(i instant, now time.Time) time.Duration {
+	return time.Duration(sys.instant(now) - i)
+}

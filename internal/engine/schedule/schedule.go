@@ -1,0 +1,179 @@
+// Package schedule decides when what is due: one goroutine and one timer for any
+// number of items, each with an interval of its own, that come and go at any time.
+package schedule
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+)
+
+// An Item is called once an interval.
+type Item interface {
+	comparable
+	Interval() time.Duration // always the same
+	Place() *Place           // of the item's own; only a Schedule uses what is in it
+	Tick(now time.Time)      // must be quick: all items share one goroutine
+}
+
+// Schedule ticks items: each at a random moment within its first interval, and
+// once an interval after that. A tick that is late is left out, not made up for.
+// Adding and removing an item costs the same however many others there are. It is
+// safe for concurrent use.
+type Schedule[T Item] struct {
+	mu     sync.Mutex
+	rounds map[time.Duration]*round[T]
+	early  queue[T] // what is to be ticked before its turn
+	queued map[T]*entry[T]
+	wake   chan struct{} // something is due earlier than before
+}
+
+// New returns an empty schedule.
+func New[T Item]() *Schedule[T] {
+	return &Schedule[T]{rounds: map[time.Duration]*round[T]{}, queued: map[T]*entry[T]{}, wake: make(chan struct{}, 1)}
+}
+
+// Add takes items in. One that is in already, or was removed, is left alone.
+func (s *Schedule[T]) Add(items ...T) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	for _, x := range items {
+		if x.Place().slot != nowhere {
+			continue
+		}
+		interval := x.Interval()
+		r := s.rounds[interval]
+		if r == nil {
+			r = newRound[T](interval, now)
+			s.rounds[interval] = r
+		}
+		r.add(x, now)
+	}
+	s.hurry()
+}
+
+// Remove takes x out for good, whether or not it was added. A Tick of it may still
+// be under way.
+func (s *Schedule[T]) Remove(x T) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.queued[x]; e != nil {
+		heap.Remove(&s.early, e.index)
+		delete(s.queued, x)
+	}
+	if p := x.Place(); p.slot != nowhere && p.slot != removed {
+		s.rounds[x.Interval()].remove(x)
+	}
+	x.Place().slot = removed
+}
+
+// Sooner asks for a tick of x at that time, before its turn.
+func (s *Schedule[T]) Sooner(x T, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch e := s.queued[x]; {
+	case e == nil:
+		e = &entry[T]{item: x, at: at}
+		s.queued[x] = e
+		heap.Push(&s.early, e)
+	case at.Before(e.at):
+		e.at = at
+		heap.Fix(&s.early, e.index)
+	default:
+		return
+	}
+	s.hurry()
+}
+
+// hurry makes Run look what is due next.
+func (s *Schedule[T]) hurry() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run ticks what is due until ctx ends.
+func (s *Schedule[T]) Run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var due []T
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-s.wake:
+		}
+		now := time.Now()
+		due = s.pop(due[:0], now)
+		for _, x := range due {
+			x.Tick(now)
+		}
+		clear(due)
+		if next, ok := s.next(); ok {
+			timer.Reset(time.Until(next))
+		}
+	}
+}
+
+// pop appends what is due to due.
+func (s *Schedule[T]) pop(due []T, now time.Time) []T {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.early) > 0 && !s.early[0].at.After(now) {
+		x := heap.Pop(&s.early).(*entry[T]).item
+		delete(s.queued, x)
+		due = append(due, x)
+	}
+	for _, r := range s.rounds {
+		due = r.pop(due, now)
+	}
+	return due
+}
+
+// next returns when something is due.
+func (s *Schedule[T]) next() (at time.Time, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.early) > 0 {
+		at, ok = s.early[0].at, true
+	}
+	for _, r := range s.rounds {
+		if t, any := r.next(); any && (!ok || t.Before(at)) {
+			at, ok = t, true
+		}
+	}
+	return at, ok
+}
+
+// entry is an item in a queue.
+type entry[T Item] struct {
+	item  T
+	at    time.Time
+	index int
+}
+
+// queue implements heap.Interface.
+type queue[T Item] []*entry[T]
+
+func (q queue[T]) Len() int           { return len(q) }
+func (q queue[T]) Less(i, j int) bool { return q[i].at.Before(q[j].at) }
+func (q queue[T]) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
+}
+func (q *queue[T]) Push(x any) {
+	e := x.(*entry[T])
+	e.index = len(*q)
+	*q = append(*q, e)
+}
+func (q *queue[T]) Pop() any {
+	old := *q
+	e := old[len(old)-1]
+	old[len(old)-1] = nil
+	*q = old[:len(old)-1]
+	return e
+}

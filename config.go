@@ -233,7 +233,6 @@ func (c *Config) describe() []slog.Attr {
 		add("lease_ttl", o.LeaseTTL)
 	}
 	add("max_crash_restarts", o.MaxCrashRestarts)
-	add("crash_policy", o.CrashPolicy)
 	add("consistent", o.Consistent)
 	if o.PauseLimit < 0 {
 		add("pause_limit", "off")

@@ -129,7 +129,6 @@ func (c *Config) readOptions(s *config.Section) {
 		o.LeaseTTL = -1
 	}
 	o.MaxCrashRestarts = int(s.Int("max_crash_restarts", 0, math.MaxInt32))
-	o.CrashPolicy = CrashPolicy(s.Choice("crash_policy", string(FailOnCrashes), string(StepBackOnCrashes)))
 	o.Consistent = s.Bool("consistent")
 	pause, never := s.DurationOr("pause_limit", time.Millisecond, "off")
 	o.PauseLimit = pause

@@ -45,7 +45,7 @@ type RestoreResult struct {
 	SavedAt        time.Time     // writer's clock
 	Age            time.Duration // now less SavedAt, not negative
 	Schema         int           // as stored, before migration
-	Skipped        []uint64      // newer versions that did not verify, or were stepped over by StepBackOnCrashes
+	Skipped        []uint64      // newer versions that did not verify
 	Err            error         // why the state could not be used; nil for FirstBoot, Restored and FellBack
 }
 

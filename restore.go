@@ -136,7 +136,7 @@ func (c *Checkpointer) restoreOwned(ctx context.Context, members []*member) (Rep
 
 // restoreCounted restores members after counting this start.
 func (c *Checkpointer) restoreCounted(ctx context.Context, members []*member, epoch uint64, report *Report) (err error) {
-	if report.CrashRestarts, err = c.starts.note(ctx, epoch, members); err != nil {
+	if report.CrashRestarts, err = c.starts.note(ctx, epoch); err != nil {
 		return err
 	}
 	report.Results, err = c.restoreAll(ctx, members, epoch)

@@ -243,7 +243,6 @@ func (c *Config) describe() []slog.Attr {
 	for _, id := range slices.Sorted(maps.Keys(o.Components)) {
 		add("components."+id+".snapshot_interval", o.Components[id].Interval)
 		add("components."+id+".restore", o.Components[id].Restore)
-		add("components."+id+".removed", o.Components[id].Removed)
 	}
 	return list
 }

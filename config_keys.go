@@ -163,7 +163,6 @@ func (c *Config) readComponents(s *config.Section) {
 		var o ComponentOptions
 		o.Interval, _ = entry.Duration("snapshot_interval", time.Millisecond)
 		o.Restore = restorePolicy(entry)
-		o.Removed = entry.Bool("removed")
 		if c.Options.Consistent && o.Interval != 0 {
 			entry.Refuse("snapshot_interval", "must not be set per component together with consistent: true, which saves all of them at once")
 		}

@@ -40,11 +40,6 @@ type Options struct {
 type ComponentOptions struct {
 	Interval time.Duration // not with Consistent, which saves all at once
 	Restore  RestorePolicy
-
-	// Removed says that the program has no such component any more: with
-	// Consistent its state, which is otherwise kept in the set for good, is
-	// left out of the next one. Registered again later, it starts fresh.
-	Removed bool
 }
 
 // RestorePolicy says which outcomes of a restore are good enough to start.

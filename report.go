@@ -18,7 +18,7 @@ type Report struct {
 
 	// Unregistered names components that the set of Options.Consistent has and
 	// the program has not. Their state is kept in the set as it is, until they
-	// are registered again or ComponentOptions.Removed drops it.
+	// are registered again or the command deletes them from it.
 	Unregistered []string
 
 	// CrashRestarts counts the starts in a row before this one that ended

@@ -85,11 +85,8 @@ func (c *Checkpointer) unknownOptions() error {
 	defer c.mu.Unlock()
 	c.begun = true
 	var errs []error
-	for id, o := range c.opts.Components {
-		if c.roster.find(id) != nil && o.Removed {
-			errs = append(errs, &Error{Op: "configure", ComponentID: id, Err: errors.New("Options.Components says that it was removed, but it is registered")})
-		}
-		if c.roster.find(id) == nil && !o.Removed {
+	for id := range c.opts.Components {
+		if c.roster.find(id) == nil {
 			errs = append(errs, &Error{Op: "configure", ComponentID: id, Err: fmt.Errorf("Options.Components has an entry for it: %w", ErrNotRegistered)})
 		}
 	}

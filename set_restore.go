@@ -194,7 +194,7 @@ func (s *set) restore(ctx context.Context, stored *storedSet, epoch uint64) ([]R
 			errs = append(errs, s.m.fail("restore", fmt.Errorf("the damaged set could not be set aside: %w", err)))
 		}
 	}
-	errs = append(errs, s.carry(ctx, stored, epoch))
+	s.carry(stored)
 	if err := errors.Join(errs...); err != nil {
 		s.m.shut(err)
 		return results, err

@@ -186,7 +186,7 @@ func (s *set) restore(ctx context.Context, stored *storedSet, epoch uint64) ([]R
 		return results, s.m.fail("restore", err)
 	}
 	defer s.units.Open()
-	inParallel(len(all), func(i int) {
+	inParallel(len(all), restoreParallel, func(i int) {
 		results[i], errs[i] = all[i].restore(ctx, epoch, start)
 	})
 	if stored.damaged != nil {

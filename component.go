@@ -18,10 +18,9 @@ import (
 // StatefulComponent.
 type Component interface {
 	// SnapshotState returns the encoded state. It is called from a
-	// checkpoint goroutine, or from that of a Commit or CheckpointState
-	// whose context cannot end, never twice at a time by one Checkpointer,
-	// and must take the component's own lock. The caller owns the result.
-	// Equal bytes mean that nothing changed.
+	// checkpoint goroutine, never twice at a time by one Checkpointer, and
+	// must take the component's own lock. The caller owns the result. Equal
+	// bytes mean that nothing changed.
 	SnapshotState() ([]byte, error)
 
 	// RestoreState replaces the state by one that SnapshotState returned

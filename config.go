@@ -233,7 +233,6 @@ func (c *Config) describe() []slog.Attr {
 		add("lease_ttl", o.LeaseTTL)
 	}
 	add("max_crash_restarts", o.MaxCrashRestarts)
-	add("crash_policy", o.CrashPolicy)
 	add("consistent", o.Consistent)
 	if o.PauseLimit < 0 {
 		add("pause_limit", "off")
@@ -244,7 +243,6 @@ func (c *Config) describe() []slog.Attr {
 	for _, id := range slices.Sorted(maps.Keys(o.Components)) {
 		add("components."+id+".snapshot_interval", o.Components[id].Interval)
 		add("components."+id+".restore", o.Components[id].Restore)
-		add("components."+id+".removed", o.Components[id].Removed)
 	}
 	return list
 }

@@ -129,7 +129,6 @@ func (c *Config) readOptions(s *config.Section) {
 		o.LeaseTTL = -1
 	}
 	o.MaxCrashRestarts = int(s.Int("max_crash_restarts", 0, math.MaxInt32))
-	o.CrashPolicy = CrashPolicy(s.Choice("crash_policy", string(FailOnCrashes), string(StepBackOnCrashes)))
 	o.Consistent = s.Bool("consistent")
 	pause, never := s.DurationOr("pause_limit", time.Millisecond, "off")
 	o.PauseLimit = pause
@@ -164,7 +163,6 @@ func (c *Config) readComponents(s *config.Section) {
 		var o ComponentOptions
 		o.Interval, _ = entry.Duration("snapshot_interval", time.Millisecond)
 		o.Restore = restorePolicy(entry)
-		o.Removed = entry.Bool("removed")
 		if c.Options.Consistent && o.Interval != 0 {
 			entry.Refuse("snapshot_interval", "must not be set per component together with consistent: true, which saves all of them at once")
 		}

@@ -98,7 +98,7 @@ func TestConfig_fills_all_options(t *testing.T) {
 			"rule_engine":     {Restore: durable.FreshIfUnreadable},
 			"alert_router":    {},
 		},
-		SaveTimeout: 1500 * time.Millisecond, CloseTimeout: 25 * time.Second, LeaseTTL: -1, MaxCrashRestarts: 5, CrashPolicy: durable.StepBackOnCrashes,
+		SaveTimeout: 1500 * time.Millisecond, CloseTimeout: 25 * time.Second, LeaseTTL: -1, MaxCrashRestarts: 5,
 	}, cfg.Options)
 	require.Equal(t, "redis://app:hunter2@redis.example:6379/0?master_name=primary&mode=sentinel", durable.RedisURL(cfg))
 }

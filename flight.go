@@ -62,18 +62,7 @@ func (f *flight) wait(ctx context.Context) error {
 // save saves the component's state as it is at the time of the call or later and
 // returns when that is durable, or ctx ends.
 func (m *member) save(ctx context.Context) error {
-	s := m.saver()
-	if ctx.Done() != nil {
-		return s.request().wait(ctx)
-	}
-	if s.c.closing.Err() != nil {
-		return s.fail("save", ErrClosed)
-	}
-	f, lead := s.board((*workers).lead)
-	if lead {
-		s.c.workers.run(f)
-	}
-	return f.wait(ctx)
+	return m.saver().request().wait(ctx)
 }
 
 // request returns a flight that covers every change made so far. It is the way
@@ -85,30 +74,22 @@ func (m *member) request() *flight {
 	return m.enqueue()
 }
 
+// enqueue returns the flight that waits, or a new one, which it gives to the
+// workers unless one of the member is under way: then it follows that one.
 func (m *member) enqueue() *flight {
-	f, _ := m.board((*workers).hand)
-	return f
-}
-
-// board returns the flight that waits, or a new one that hand gives to the workers.
-// lead is what hand said of it.
-func (m *member) board(hand func(*workers, *flight) (ok, lead bool)) (f *flight, lead bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	busy := m.flight != nil
 	if busy && !m.flight.begun {
-		return m.flight, false // it will cover this change too
+		return m.flight // it will cover this change too
 	}
-	f = &flight{m: m}
-	if !busy {
-		ok := false
-		if ok, lead = hand(m.c.workers, f); !ok {
-			f.land(m.fail("save", ErrClosed))
-			return f, false
-		}
+	f := &flight{m: m}
+	if !busy && !m.c.workers.hand(f) {
+		f.land(m.fail("save", ErrClosed))
+		return f
 	}
 	m.flight = f
-	return f, lead
+	return f
 }
 
 // tick is a scheduled checkpoint. One that comes while a save is under way is

@@ -28,12 +28,11 @@ type Options struct {
 	OnEvent         func(Event)                 // every save, skip, failure, restore, fence, lease change: the hook for metrics; must not block
 
 	// MaxCrashRestarts is how many starts in a row may end neither with Close nor
-	// after three intervals of work before CrashPolicy applies to the next one: a
-	// state that restores and then brings the process down would do so for ever. 5
-	// is a good value, the default 0 counts nothing. The count is kept under the
-	// reserved id "~starts".
+	// after three intervals of work before Restore refuses the next one until
+	// somebody has acted: a state that restores and then brings the process down
+	// would do so for ever. 5 is a good value, the default 0 counts nothing. The
+	// count is kept under the reserved id "~starts".
 	MaxCrashRestarts int
-	CrashPolicy      CrashPolicy // FailOnCrashes
 }
 
 // ComponentOptions are exceptions for one component. Zero fields mean what
@@ -41,11 +40,6 @@ type Options struct {
 type ComponentOptions struct {
 	Interval time.Duration // not with Consistent, which saves all at once
 	Restore  RestorePolicy
-
-	// Removed says that the program has no such component any more: with
-	// Consistent its state, which is otherwise kept in the set for good, is
-	// left out of the next one. Registered again later, it starts fresh.
-	Removed bool
 }
 
 // RestorePolicy says which outcomes of a restore are good enough to start.
@@ -66,22 +60,6 @@ const (
 	FreshIfUnreadable RestorePolicy = "fresh-if-unreadable"
 )
 
-// CrashPolicy says what Restore does when more starts in a row than
-// Options.MaxCrashRestarts came to no good end.
-type CrashPolicy string
-
-const (
-	// FailOnCrashes refuses to restore until somebody has acted.
-	FailOnCrashes CrashPolicy = "fail"
-	// StepBackOnCrashes restores an older generation of every component that has
-	// one, since none can be told to be the culprit: one generation back at first,
-	// one more with each further start that ends badly, and fails when no component
-	// has an older one left. What is stepped over is set aside under the reserved
-	// id "~aside/..."; the outcome is FellBack. It needs an adapter that is a
-	// [Historian].
-	StepBackOnCrashes CrashPolicy = "step-back"
-)
-
 // Outcome says how the restore of one component ended. The zero value means
 // unknown.
 type Outcome string
@@ -89,7 +67,7 @@ type Outcome string
 const (
 	FirstBoot   Outcome = "first-boot"  // nothing was ever saved
 	Restored    Outcome = "restored"    // the newest state is back
-	FellBack    Outcome = "fell-back"   // an older generation is back; newer ones did not verify, or were stepped over
+	FellBack    Outcome = "fell-back"   // an older generation is back; newer ones did not verify
 	Expired     Outcome = "expired"     // ErrExpired
 	Lost        Outcome = "lost"        // ErrLost
 	Corrupt     Outcome = "corrupt"     // ErrCorrupt
@@ -138,7 +116,6 @@ func (o *Options) withDefaults() (Options, error) {
 	setDefault(&d.LeaseTTL, defaultLeaseTTL)
 	setDefault(&d.PauseLimit, defaultPauseLimit)
 	setDefault(&d.Restore, FreshIfAbsent)
-	setDefault(&d.CrashPolicy, FailOnCrashes)
 	if d.Holder == "" {
 		host, _ := os.Hostname()
 		d.Holder = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), rand.Text()[:8])
@@ -177,9 +154,6 @@ func (o *Options) check() error {
 	}
 	if o.MaxCrashRestarts < 0 {
 		bad("Options.MaxCrashRestarts must not be negative")
-	}
-	if p := o.CrashPolicy; p != "" && p != FailOnCrashes && p != StepBackOnCrashes {
-		bad("Options.CrashPolicy %q is unknown", p)
 	}
 	if !o.Restore.valid() {
 		bad("Options.Restore %q is unknown", o.Restore)

@@ -22,7 +22,7 @@ var (
 	_ durable.Historian    = (*durable.RedisAdapter)(nil)
 )
 
-func openRedis(t *testing.T, url string, opts *durable.RedisOptions) *durable.RedisAdapter {
+func openRedis(t testing.TB, url string, opts *durable.RedisOptions) *durable.RedisAdapter {
 	t.Helper()
 	a, err := durable.OpenRedisAdapter(context.Background(), url, opts)
 	require.NoError(t, err)

@@ -18,7 +18,7 @@ type Report struct {
 
 	// Unregistered names components that the set of Options.Consistent has and
 	// the program has not. Their state is kept in the set as it is, until they
-	// are registered again or ComponentOptions.Removed drops it.
+	// are registered again or the command deletes them from it.
 	Unregistered []string
 
 	// CrashRestarts counts the starts in a row before this one that ended
@@ -45,7 +45,7 @@ type RestoreResult struct {
 	SavedAt        time.Time     // writer's clock
 	Age            time.Duration // now less SavedAt, not negative
 	Schema         int           // as stored, before migration
-	Skipped        []uint64      // newer versions that did not verify, or were stepped over by StepBackOnCrashes
+	Skipped        []uint64      // newer versions that did not verify
 	Err            error         // why the state could not be used; nil for FirstBoot, Restored and FellBack
 }
 

@@ -85,11 +85,8 @@ func (c *Checkpointer) unknownOptions() error {
 	defer c.mu.Unlock()
 	c.begun = true
 	var errs []error
-	for id, o := range c.opts.Components {
-		if c.roster.find(id) != nil && o.Removed {
-			errs = append(errs, &Error{Op: "configure", ComponentID: id, Err: errors.New("Options.Components says that it was removed, but it is registered")})
-		}
-		if c.roster.find(id) == nil && !o.Removed {
+	for id := range c.opts.Components {
+		if c.roster.find(id) == nil {
 			errs = append(errs, &Error{Op: "configure", ComponentID: id, Err: fmt.Errorf("Options.Components has an entry for it: %w", ErrNotRegistered)})
 		}
 	}
@@ -136,7 +133,7 @@ func (c *Checkpointer) restoreOwned(ctx context.Context, members []*member) (Rep
 
 // restoreCounted restores members after counting this start.
 func (c *Checkpointer) restoreCounted(ctx context.Context, members []*member, epoch uint64, report *Report) (err error) {
-	if report.CrashRestarts, err = c.starts.note(ctx, epoch, members); err != nil {
+	if report.CrashRestarts, err = c.starts.note(ctx, epoch); err != nil {
 		return err
 	}
 	report.Results, err = c.restoreAll(ctx, members, epoch)

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	restoreParallel = 256                   // components at a time
-	restoreGroup    = 64                    // of them that one goroutine takes over in one step
-	groupTime       = 10 * time.Millisecond // after which others help it
+	restoreParallel = 256 // components at a time
+	restoreGroup    = 64  // components that are taken over in one step
+	restoreSteps    = 4   // of these at a time
 )
 
 // A taker is an adapter that can claim and load many components in one step. It is
@@ -23,67 +23,52 @@ type taker interface {
 }
 
 // inGroups calls do for each of members, in parallel, with the snapshot that the
-// adapter has given already, nil for none.
+// adapter has given already, nil for none. One whose do takes long has one of the
+// places to itself and holds up nobody else.
 func (c *Checkpointer) inGroups(calls *shifts, members []*member, epoch uint64, do func(i int, taken *Snapshot)) {
 	t, ok := c.adapter.(taker)
 	if !ok || c.owner == nil || c.opts.Spill != nil { // what was spilled comes before the claim
-		inParallel(len(members), func(i int) { do(i, nil) })
+		inParallel(len(members), restoreParallel, func(i int) { do(i, nil) })
 		return
 	}
+	type taken struct {
+		i    int
+		snap *Snapshot
+	}
+	loaded := make(chan taken)
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, restoreParallel)
-	for first := 0; first < len(members); first += restoreGroup {
+	for range min(restoreParallel, len(members)) {
+		wg.Go(func() {
+			for m := range loaded {
+				do(m.i, m.snap)
+			}
+		})
+	}
+	steps := (len(members) + restoreGroup - 1) / restoreGroup
+	inParallel(steps, restoreSteps, func(step int) {
+		first := step * restoreGroup
 		names := make([]string, min(restoreGroup, len(members)-first))
 		for i := range names {
 			names[i] = members[first+i].name
-			slots <- struct{}{} // each its own: one that takes long holds up no group
 		}
+		for i, snap := range t.takeOver(calls.begin(time.Now()), names, epoch) {
+			loaded <- taken{first + i, snap}
+		}
+	})
+	close(loaded)
+	wg.Wait()
+}
+
+// inParallel calls do for each of n, for at most so many at a time.
+func inParallel(n, most int, do func(i int)) {
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range min(most, n) {
 		wg.Go(func() {
-			snaps := t.takeOver(calls.begin(time.Now()), names, epoch)
-			inTurn(len(names), func(i int) {
-				do(first+i, snaps[i])
-				<-slots
-			})
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				do(int(i))
+			}
 		})
 	}
 	wg.Wait()
-}
-
-// inParallel calls do for each of n.
-func inParallel(n int, do func(i int)) {
-	var wg sync.WaitGroup
-	work := through(n, do)
-	for range min(restoreParallel, n) {
-		wg.Go(work)
-	}
-	wg.Wait()
-}
-
-// inTurn calls do for each of n in its caller's goroutine. When that takes long,
-// because a component or the store does, every one that is left gets its own.
-func inTurn(n int, do func(i int)) {
-	var wg sync.WaitGroup
-	work := through(n, do)
-	wg.Add(1)
-	help := time.AfterFunc(groupTime, func() {
-		defer wg.Done()
-		for range n - 1 {
-			wg.Go(work)
-		}
-	})
-	work()
-	if help.Stop() {
-		wg.Done()
-	}
-	wg.Wait()
-}
-
-// through returns what calls do for each of n that nobody else has begun.
-func through(n int, do func(i int)) func() {
-	var next atomic.Int64
-	return func() {
-		for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
-			do(int(i))
-		}
-	}
 }

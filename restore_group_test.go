@@ -125,6 +125,54 @@ func TestComponentsThatTakeLongAreRestoredTogether(t *testing.T) {
 	}
 }
 
+// slow is a component whose RestoreState returns when all quick ones are restored.
+type slow struct{ together }
+
+func (c *slow) RestoreState(data []byte) error {
+	done := make(chan struct{})
+	go func() { c.all.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-c.ctx.Done():
+		return fmt.Errorf("the quick ones are held up")
+	}
+}
+
+func TestAComponentThatTakesLongHoldsUpOthersOnlyByThePlaceItTakes(t *testing.T) {
+	const hanging, quick = 255, 145 // one place is left for all of these
+	a := openRedis(t, redistest.Shared(t).URL(), &durable.RedisOptions{KeyPrefix: "root:slow:" + rand.Text() + ":"})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var all sync.WaitGroup
+	all.Add(quick)
+	for range 2 {
+		cp := durable.New(a, quiet())
+		for i := range hanging {
+			require.NoError(t, cp.Register(fmt.Sprint("slow", i), &slow{together{all: &all, ctx: ctx}}))
+		}
+		for i := range quick {
+			require.NoError(t, cp.Register(fmt.Sprint("quick", i), &counted{all: &all}))
+		}
+		report, err := cp.Restore(t.Context())
+		require.NoError(t, err)
+		for _, r := range report.Results {
+			require.NoError(t, r.Err)
+		}
+		require.NoError(t, cp.Checkpoint(t.Context()))
+		require.NoError(t, cp.Close())
+	}
+}
+
+// counted is a component that is restored at once.
+type counted struct {
+	all  *sync.WaitGroup
+	once sync.Once
+}
+
+func (c *counted) SnapshotState() ([]byte, error) { return []byte("x"), nil }
+func (c *counted) RestoreState([]byte) error      { c.once.Do(c.all.Done); return nil }
+
 func TestAFewComponentsThatCannotBeReadHoldUpNoOthers(t *testing.T) {
 	const n = 400
 	srv, prefix := redistest.Shared(t), "root:few:"+rand.Text()+":"

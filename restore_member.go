@@ -30,11 +30,7 @@ func (m *recovery) find(calls *shifts, epoch uint64, in *storedSet, taken *Snaps
 	if err != nil && errors.Is(err, errOutclaimed) {
 		return m.fail("restore", err)
 	}
-	var skipped []uint64
-	if err == nil {
-		snap, skipped, err = m.stepBack(calls.parent, snap)
-	}
-	m.source = m.latest(foundBy(m.member, snap, skipped, err), in)
+	m.source = m.latest(foundBy(m.member, snap, err), in)
 	return nil
 }
 
@@ -42,9 +38,6 @@ func (m *recovery) find(calls *shifts, epoch uint64, in *storedSet, taken *Snaps
 func (m *recovery) restore(ctx context.Context, epoch uint64, start time.Time) (RestoreResult, error) {
 	snap, err := m.source.snap, m.source.err
 	res := m.judge(ctx, snap, err)
-	if m.source.skipped != nil {
-		res.Skipped = m.source.skipped
-	}
 	err = m.admit(ctx, epoch, snap, err, &res)
 	m.c.event("restore", m.member, res.Version, res.bytes(snap), start, res.Err)
 	m.logRestore(res, err)

@@ -18,7 +18,7 @@ type sealed struct {
 	id      string
 	raw     []byte
 	snap    *Snapshot    // Data aliases raw
-	deleted *store.Fence // of a component that was removed: up to where
+	deleted *store.Fence // of a component that was deleted from the set: up to where
 	err     error        // why there is neither
 }
 

@@ -22,11 +22,10 @@ type found struct {
 	version uint64    // highest known to have been accepted
 	place   *member   // whose snapshots were looked at
 	unread  *Snapshot // bytes to set aside before they are left out
-	skipped []uint64  // newer versions that were stepped over
 }
 
-func foundBy(place *member, snap *Snapshot, skipped []uint64, err error) found {
-	f := found{snap: snap, skipped: skipped, err: err, place: place}
+func foundBy(place *member, snap *Snapshot, err error) found {
+	f := found{snap: snap, err: err, place: place}
 	f.epoch, f.version = fenceOf(snap, err)
 	return f
 }
@@ -109,8 +108,7 @@ type storedSet struct {
 	m       *member
 	snap    *Snapshot
 	err     error
-	skipped []uint64 // newer versions that were stepped over
-	whole   found    // all of that
+	whole   found // all of that
 	entries []sealed
 	places  map[string]int // of the entries, by id
 	damaged error          // why what is behind the entries cannot be read
@@ -124,9 +122,6 @@ func (s *set) load(ctx context.Context, epoch uint64) (*storedSet, error) {
 		return nil, s.m.fail("restore", err)
 	}
 	stored := &storedSet{m: s.m, snap: snap, err: err}
-	if err == nil {
-		stored.snap, stored.skipped, stored.err = s.m.stepBack(ctx, snap)
-	}
 	if stored.snap != nil {
 		stored.entries, stored.damaged = openSet(stored.snap.Data)
 	}
@@ -134,7 +129,7 @@ func (s *set) load(ctx context.Context, epoch uint64) (*storedSet, error) {
 	for i, e := range stored.entries {
 		stored.places[e.id] = i
 	}
-	stored.whole = foundBy(s.m, stored.snap, stored.skipped, stored.err)
+	stored.whole = foundBy(s.m, snap, err)
 	return stored, nil
 }
 
@@ -191,7 +186,7 @@ func (s *set) restore(ctx context.Context, stored *storedSet, epoch uint64) ([]R
 		return results, s.m.fail("restore", err)
 	}
 	defer s.units.Open()
-	inParallel(len(all), func(i int) {
+	inParallel(len(all), restoreParallel, func(i int) {
 		results[i], errs[i] = all[i].restore(ctx, epoch, start)
 	})
 	if stored.damaged != nil {
@@ -199,7 +194,7 @@ func (s *set) restore(ctx context.Context, stored *storedSet, epoch uint64) ([]R
 			errs = append(errs, s.m.fail("restore", fmt.Errorf("the damaged set could not be set aside: %w", err)))
 		}
 	}
-	errs = append(errs, s.carry(ctx, stored, epoch))
+	s.carry(stored)
 	if err := errors.Join(errs...); err != nil {
 		s.m.shut(err)
 		return results, err

@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/internal/envelope"
+	"github.com/durablestate/durable/internal/store"
 )
 
 func TestMembersThatAreAddedStartByPolicyAndRemovedOnesAreKeptUntilToldOtherwise(t *testing.T) {
@@ -40,19 +42,16 @@ func TestMembersThatAreAddedStartByPolicyAndRemovedOnesAreKeptUntilToldOtherwise
 		require.Empty(t, d.report.Unregistered)
 		require.NoError(t, d.Close())
 
-		o := quiet()
-		o.Components = map[string]durable.ComponentOptions{"right": {Removed: true}}
-		cp, _, report = only(o)
+		deleteFromSet(t, open(), "right")
+		cp, _, report = only(quiet())
 		require.Empty(t, report.Unregistered)
 		require.NoError(t, cp.Checkpoint(t.Context()))
 		require.NoError(t, cp.Close())
-		_, err := prepareDuo(t, open(), consistent(o)).Restore(t.Context())
-		require.ErrorContains(t, err, "removed")
 
-		o = consistent(quiet())
+		o := consistent(quiet())
 		o.Components = map[string]durable.ComponentOptions{"right": {Restore: durable.RestoreRequired}}
 		d = prepareDuo(t, open(), o)
-		_, err = d.Restore(t.Context())
+		_, err := d.Restore(t.Context())
 		require.ErrorContains(t, err, `"right"`)
 		require.ErrorIs(t, d.left.CheckpointState(t.Context()), durable.ErrNotRestored, "a set is restored as one")
 		_ = d.Close() // it lists what it did not restore
@@ -63,6 +62,34 @@ func TestMembersThatAreAddedStartByPolicyAndRemovedOnesAreKeptUntilToldOtherwise
 		require.Equal(t, durable.FirstBoot, r.Outcome)
 		require.NoError(t, d.Close())
 	})
+}
+
+// deleteFromSet does what the command does: it puts a deletion, above all that was
+// ever stored of the component, in its place in the stored set.
+func deleteFromSet(t *testing.T, a durable.StateAdapter, id string) {
+	t.Helper()
+	set, err := a.LoadState(t.Context(), "~set")
+	require.NoError(t, err)
+	epoch, version := set.Epoch, set.Version
+	if own, err := a.LoadState(t.Context(), id); err == nil {
+		epoch, version = max(epoch, own.Epoch), max(version, own.Version)
+	}
+	var data []byte
+	found := false
+	for rest := set.Data; len(rest) > 0; {
+		r, n, err := envelope.Parse(rest)
+		require.NoError(t, err)
+		if r.ID == id {
+			found = true
+			r = &envelope.Record{ID: id, Kind: envelope.Deletion, Snapshot: store.Snapshot{Epoch: epoch, Version: version, WriteID: "deletion", SavedAt: time.Now()}}
+		}
+		data, err = envelope.Append(data, r)
+		require.NoError(t, err)
+		rest = rest[n:]
+	}
+	require.True(t, found, "the set has no %q", id)
+	set.Epoch, set.Version, set.WriteID, set.Data = 0, 0, "", data
+	require.NoError(t, a.SaveState(t.Context(), "~set", set))
 }
 
 func TestAStateThatASetCarriesForSomebodyElseDoesNotBecomeNewer(t *testing.T) {
@@ -304,10 +331,9 @@ func TestAComponentThatWasRemovedFromTheSetDoesNotComeBackWithAnOlderStateOfItsO
 			}
 			require.NoError(t, d.Close())
 
-			o := consistent(quiet())
-			o.Components = map[string]durable.ComponentOptions{"right": {Removed: true}}
+			deleteFromSet(t, open(), "right")
 			for n := range 2 { // the second start carries what the first one wrote
-				cp, left := durable.New(open(), o), &summed{}
+				cp, left := durable.New(open(), consistent(quiet())), &summed{}
 				require.NoError(t, cp.Register("left", left))
 				_, err := cp.Restore(t.Context())
 				require.NoError(t, err)

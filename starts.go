@@ -55,10 +55,9 @@ func (s *starts) off() bool { return s.c.opts.MaxCrashRestarts == 0 }
 func (s *starts) id() string { return s.c.namespace() + startsID }
 
 // note counts this start, once, and returns how many before it came to no good
-// end. Above the limit that is an error and nothing is counted, unless members
-// are to step back and can. It tries again while the store cannot be reached and
-// ctx lasts.
-func (s *starts) note(ctx context.Context, epoch uint64, members []*member) (int, error) {
+// end. Above the limit that is an error and nothing is counted. It tries again
+// while the store cannot be reached and ctx lasts.
+func (s *starts) note(ctx context.Context, epoch uint64) (int, error) {
 	if s.off() {
 		return 0, nil
 	}
@@ -70,7 +69,7 @@ func (s *starts) note(ctx context.Context, epoch uint64, members []*member) (int
 		return s.before, nil
 	}
 	for wait := newBackoff(maxStoreBackoff); ; {
-		err := s.noteOnce(ctx, epoch, members)
+		err := s.noteOnce(ctx, epoch)
 		if err == nil {
 			return s.before, s.judge()
 		}
@@ -87,7 +86,7 @@ func (s *starts) note(ctx context.Context, epoch uint64, members []*member) (int
 }
 
 // noteOnce takes the count over and writes it, unless this start is refused.
-func (s *starts) noteOnce(ctx context.Context, epoch uint64, members []*member) error {
+func (s *starts) noteOnce(ctx context.Context, epoch uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, s.c.opts.SaveTimeout)
 	defer cancel()
 	if err := s.claim(ctx, epoch); err != nil {
@@ -100,10 +99,8 @@ func (s *starts) noteOnce(ctx context.Context, epoch uint64, members []*member) 
 		}
 		s.before, s.loaded = before, true
 	}
-	if back := s.excess(); back > 0 {
-		if can, err := s.c.canStepBack(ctx, members, back); err != nil || !can {
-			return err
-		}
+	if s.before > s.c.opts.MaxCrashRestarts {
+		return nil
 	}
 	s.epoch = epoch
 	err := s.save(ctx, s.before+1)
@@ -137,18 +134,6 @@ func (s *starts) judge() error {
 		"the state may be what brings the process down; roll it back or run a program that can read it, then delete the state %q, or raise max_crash_restarts for one start",
 		s.before, healthyIntervals, s.c.opts.MaxCrashRestarts, s.id())}
 }
-
-// stepsBack is how many generations back components are to be restored. It may be
-// called once note has returned.
-func (s *starts) stepsBack() int {
-	if s.off() {
-		return 0
-	}
-	return s.excess()
-}
-
-// excess is by how many the starts without a good end are above the limit.
-func (s *starts) excess() int { return max(0, s.before-s.c.opts.MaxCrashRestarts) }
 
 // load returns the stored count. One that expired or cannot be used is 0: it is
 // no state that anybody misses.

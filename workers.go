@@ -25,36 +25,18 @@ type workers struct {
 }
 
 // hand has f landed, or returns false when Close is over.
-func (w *workers) hand(f *flight) (ok, lead bool) {
-	ok, free := w.lead(f)
-	if free {
-		w.start(f)
-	}
-	return ok, false
-}
-
-// lead is hand, but when a slot is free the caller is to land the flight himself,
-// with run: handing it over would cost more than the save.
-func (w *workers) lead(f *flight) (ok, lead bool) {
+func (w *workers) hand(f *flight) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.free() {
-		return w.wait(f), false
+		return w.wait(f)
 	}
 	if !w.c.enter() {
-		return false, false
+		return false
 	}
 	w.take(f)
-	return true, true
-}
-
-// run lands f in the caller's goroutine and leaves what else waits to another one.
-func (w *workers) run(f *flight) {
-	if next := w.next(f, f.fly()); next != nil {
-		w.start(next)
-		return
-	}
-	w.c.exited()
+	w.start(f)
+	return true
 }
 
 func (w *workers) start(f *flight) {

@@ -1,11 +1,9 @@
 package durable_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,33 +14,17 @@ import (
 	"github.com/durablestate/durable"
 )
 
-func TestASaveThatNobodyMayCancelIsMadeByItsCaller(t *testing.T) {
-	a := newFlaky()
-	h := start(t, a, nil)
-	var stack string
-	a.on("save", func(string) error { stack = string(debug.Stack()); return nil })
-	require.NoError(t, h.words.Commit(context.Background(), func(c *counts) { c.Words["a"]++ }))
-	require.Contains(t, stack, ".Commit(")
-	require.NoError(t, h.words.Commit(t.Context(), func(c *counts) { c.Words["a"]++ }))
-	require.NotContains(t, stack, ".Commit(")
-	require.NoError(t, h.Close())
-	require.ErrorIs(t, h.words.CheckpointState(context.Background()), durable.ErrClosed)
-}
-
-func TestACallerMakesHisOwnSaveAndNotThoseOfOthers(t *testing.T) {
+func TestACallerWaitsForHisOwnSaveAndNotForThoseOfOthers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		a := newFlaky()
 		h := start(t, a, nil)
 		turn := make(chan struct{})
 		a.on("save", func(string) error { <-turn; return nil })
 		results := make(chan error, 2)
-		commit := func(ctx context.Context) {
-			results <- h.words.Commit(ctx, func(c *counts) { c.Words["a"]++ })
+		for range 2 {
+			go func() { results <- h.words.Commit(t.Context(), func(c *counts) { c.Words["a"]++ }) }()
+			synctest.Wait()
 		}
-		go commit(context.Background())
-		synctest.Wait()
-		go commit(t.Context())
-		synctest.Wait()
 		turn <- struct{}{}
 		require.NoError(t, <-results, "while the other save is under way")
 		synctest.Wait()
@@ -53,13 +35,13 @@ func TestACallerMakesHisOwnSaveAndNotThoseOfOthers(t *testing.T) {
 	})
 }
 
-func TestCloseWaitsForASaveThatItsCallerMakes(t *testing.T) {
+func TestCloseWaitsForASaveThatIsUnderWay(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		a := newFlaky()
 		h := start(t, a, nil)
 		turn, saved, closed := make(chan struct{}), make(chan error, 1), make(chan error, 1)
 		a.on("save", func(string) error { <-turn; return nil })
-		go func() { saved <- h.words.Commit(context.Background(), func(c *counts) { c.Words["a"]++ }) }()
+		go func() { saved <- h.words.Commit(t.Context(), func(c *counts) { c.Words["a"]++ }) }()
 		synctest.Wait()
 		go func() { closed <- h.Close() }()
 		synctest.Wait()

@@ -3,16 +3,10 @@ package durable
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"log/slog"
-	"reflect"
-	"runtime/debug"
 	"sync"
-	"sync/atomic"
-	"time"
 
-	"github.com/durablestate/durable/internal/barrier"
+	"github.com/durablestate/durable/internal/engine"
+	"github.com/durablestate/durable/internal/engine/component"
 )
 
 // Checkpointer restores registered components on start-up, saves the changed
@@ -28,45 +22,8 @@ import (
 // that a callback of a component, or an adapter that ignores its context, keeps
 // from returning.
 type Checkpointer struct {
-	adapter   StateAdapter
-	owner     Owner     // nil: no ownership
-	custodian custodian // nil: the adapter cannot tell
-	opts      Options
-	invalid   error // what is wrong with the options
-	log       *slog.Logger
-	keeper    *keeper // nil: no ownership
-	starts    *starts // counts those that ended badly
-	set       *set    // all components, with Options.Consistent
-	units     *barrier.Barrier
-	due       *schedule // when which component is checkpointed
-	outage    outage    // of the store
-	faults    outage    // of components that cannot give their state
-	workers   *workers  // of saves
-
-	life    context.Context // ends when Close has waited long enough
-	end     context.CancelFunc
-	closing context.Context // ends when Close begins
-	shut    context.CancelFunc
-	closed  func() error // closes once
-
-	restoring chan struct{} // held by the Restore that is under way
-
-	registered atomic.Int64 // how many components
-
-	made   time.Time
-	prefix int // length of the namespace
-
-	mu       sync.Mutex
-	roster   *roster         // of the components
-	arriving map[string]bool // ids that are being registered
-	kins     map[kin]*kin
-	waiting  error // what Restore waits for
-	begun    bool  // a Restore began
-	started  bool
-	closers  []io.Closer
-	running  int           // goroutines
-	finished bool          // no goroutine may begin any more
-	idle     chan struct{} // closed when finished and none is running
+	engine *engine.Engine
+	closed func() error // closes once
 }
 
 // New returns a Checkpointer that keeps its components' state in a. Nil opts
@@ -84,106 +41,65 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	if err != nil {
 		err = &Error{Op: "configure", Err: err}
 	}
-	c := &Checkpointer{
-		adapter: a, opts: o, invalid: err, log: o.Logger, due: newSchedule(),
-		restoring: make(chan struct{}, 1), idle: make(chan struct{}), made: time.Now(),
-		roster: newRoster(), arriving: map[string]bool{}, kins: map[kin]*kin{},
-	}
-	c.prefix = len(c.namespace())
-	c.workers = &workers{c: c}
-	c.outage = outage{log: o.Logger, down: "state cannot be saved or read", up: "all state can be saved and read again"}
-	c.faults = outage{log: o.Logger, down: "a component cannot be saved, because it does not give its state", up: "every component can be saved again"}
-	c.starts = newStarts(c)
-	c.custodian = find[custodian](a)
-	c.units = barrier.New()
-	c.set = newSet(c)
-	c.life, c.end = context.WithCancel(context.Background())
-	c.closing, c.shut = context.WithCancel(c.life)
-	c.workers.shifts.parent, c.workers.shifts.limit = c.life, o.SaveTimeout
-	c.closed = sync.OnceValue(c.close)
-	if o.LeaseTTL > 0 {
-		c.owner = find[Owner](a)
-	}
-	if c.owner != nil {
-		c.keeper = newKeeper(c)
-	}
+	c := &Checkpointer{engine: engine.New(backendOf(a), o.engine(), words, err)}
+	c.closed = sync.OnceValue(func() error {
+		unsaved, err := c.engine.Close()
+		return errors.Join(newCloseError(unsaved), err)
+	})
 	return c
 }
 
-// find looks for a capability through wrappers; nil if it is not there.
-func find[T any](a StateAdapter) (capability T) {
-	for ; a != nil; a = unwrap(a) {
-		if c, ok := a.(T); ok {
-			return c
-		}
+// Register adds a component. It must come before Restore. The adapter knows the
+// component as [system/][replica/]componentID; componentID must not contain "/"
+// or begin with "~". It is an error to register an id or a StatefulComponent
+// twice, or a state type that could not be read back; see StatefulComponent.
+// Register calls the component's InitState, if it has one.
+func (c *Checkpointer) Register(componentID string, comp Component) error {
+	var inner component.Cell
+	if s, ok := comp.(stateful); ok {
+		inner = s.cell()
 	}
-	return capability
-}
-
-// unwrap returns what a wraps, nil if it is no wrapper.
-func unwrap(a StateAdapter) StateAdapter {
-	if w, ok := a.(interface{ Unwrap() StateAdapter }); ok {
-		return w.Unwrap()
+	if err := c.engine.Register(componentID, comp, inner); err != nil {
+		return &Error{Op: "register", ComponentID: componentID, Err: err}
 	}
 	return nil
 }
 
-// sameAdapter reports that a and b are one adapter, perhaps in wrappers.
-func sameAdapter(a, b StateAdapter) bool {
-	for ; a != nil && reflect.ValueOf(a).Comparable(); a = unwrap(a) {
-		for s := b; s != nil && reflect.ValueOf(s).Comparable(); s = unwrap(s) {
-			if a == s {
-				return true
-			}
-		}
-	}
-	return false
+// Restore takes ownership and brings the state of every component back, or of
+// the named ones. Call it when the components are set up and before they process
+// anything. It waits for a lease that another process holds and for a store that
+// cannot be reached, with jittered backoff, until ctx ends.
+//
+// The report says what was found, also beside an error. An error means that some
+// component must not run: its state exists and could not be used, or its policy
+// asks for more than was found. Such a component cannot save, so that nothing is
+// overwritten; the others can.
+//
+// Named components may be restored again later, for instance after ErrFenced or
+// after a component was set up anew. Until that has succeeded its saves answer
+// ErrNotRestored.
+func (c *Checkpointer) Restore(ctx context.Context, componentIDs ...string) (Report, error) {
+	r, err := c.engine.Restore(ctx, componentIDs...)
+	return newReport(r), err
 }
 
 // Start begins the periodic checkpoints. Each component is saved once within
 // its first interval, at a random moment, and then every interval if it changed;
 // an unchanged one is kept alive in the store. It is ErrNotRestored unless every
 // registered component was restored. Starting again does nothing.
-func (c *Checkpointer) Start() error {
-	var errs []error
-	if c.invalid != nil {
-		errs = append(errs, c.invalid)
-	}
-	if err := c.unrestored(); err != nil {
-		errs = append(errs, err)
-	}
-	c.mu.Lock()
-	if c.closing.Err() != nil {
-		errs = append(errs, &Error{Op: "start", Err: ErrClosed})
-	}
-	again := c.started
-	c.started = c.started || len(errs) == 0
-	c.mu.Unlock()
-	if len(errs) > 0 || again {
-		return errors.Join(errs...)
-	}
-	c.due.plan(c.places())
-	c.spawn(func() { c.due.run(c.closing) })
-	if !c.starts.off() {
-		c.spawn(func() { c.starts.proveHealthy(c.closing) })
-	}
-	return nil
-}
+func (c *Checkpointer) Start() error { return c.engine.Start() }
 
-// unrestored names the components that were never restored.
-func (c *Checkpointer) unrestored() error {
-	members, _ := c.choose(nil)
-	if c.opts.Consistent {
-		members = append(members, c.set.m)
-	}
-	var errs []error
-	for _, m := range members {
-		if !m.everRestored() {
-			errs = append(errs, &Error{Op: "start", ComponentID: m.id(), Err: ErrNotRestored})
-		}
-	}
-	return errors.Join(errs...)
-}
+// Do runs one unit of work: fn may take a message, change several components and
+// advance the offset. With Options.Consistent no checkpoint has a part of what fn
+// did: all or nothing. Any number of units run at the same time; while a
+// checkpoint copies the changed components, which takes milliseconds, new ones
+// wait. Without Consistent Do just calls fn.
+//
+// Do inside Do, or inside Update or View of a component, is forbidden: a
+// checkpoint that comes in between waits for both. Commit, CheckpointState and
+// Checkpoint inside Do are a programming error that ends with ctx. Before Restore and after
+// Close fn runs all the same, and its changes are those of any Update then.
+func (c *Checkpointer) Do(fn func()) { c.engine.Do(fn) }
 
 // Checkpoint saves the named components now, all without names, and returns when
 // every change made before the call is durable, or ctx ends. The error lists
@@ -191,124 +107,31 @@ func (c *Checkpointer) unrestored() error {
 // saved, whichever are named. Calling it inside Update, View or Do is a programming
 // error that ends with ctx.
 func (c *Checkpointer) Checkpoint(ctx context.Context, componentIDs ...string) error {
-	members, err := c.choose(componentIDs)
-	if err != nil {
-		return err
-	}
-	var flights []*flight
-	for _, m := range changed(members) {
-		flights = append(flights, m.request()) // in one go, so that they share commits
-	}
-	var errs []error
-	for _, f := range flights {
-		if err := f.wait(ctx); err != nil {
-			errs = append(errs, err)
-			if ctx.Err() != nil {
-				break
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// changed returns the members that save for those given, without any for which
-// there is nothing to do. It reuses members.
-func changed(members []*member) []*member {
-	list, now := members[:0], time.Now()
-	for i, m := range members {
-		if i > 0 && m.part != nil {
-			break // one cut covers all
-		}
-		if s := m.saver(); !s.look(now, false) {
-			list = append(list, s)
-		}
-	}
-	return list
+	return c.engine.Checkpoint(ctx, componentIDs...)
 }
 
 // Status returns what is known of each component, in the order of registration,
 // and with Options.Consistent of the set of them all as "~set", last. It never
 // waits for the store or a component.
-func (c *Checkpointer) Status() []ComponentStatus {
-	members, _ := c.choose(nil)
-	if c.opts.Consistent {
-		members = append(members, c.set.m)
-	}
-	all := make([]ComponentStatus, len(members))
-	for i, m := range members {
-		all[i] = m.snapshotStatus()
-	}
-	return all
-}
+func (c *Checkpointer) Status() []ComponentStatus { return statuses(c.engine.Status()) }
 
 // Health is nil when every component is restored, this process owns them, and
 // none has gone three intervals without a successful save or check. It is meant
 // for readiness, never for liveness: an outage of the store must not get
 // processes killed that hold the newest state. While Restore waits for a held
 // lease it is ErrLeaseHeld: a healthy standby, which may count as ready.
-func (c *Checkpointer) Health() error {
-	if c.invalid != nil {
-		return c.invalid
-	}
-	c.mu.Lock()
-	waiting := c.waiting
-	c.mu.Unlock()
-	switch {
-	case c.closing.Err() != nil:
-		return &Error{Op: "health", Err: ErrClosed}
-	case waiting != nil:
-		return waiting
-	case c.keeper != nil && c.keeper.lost() != nil:
-		return c.keeper.lost()
-	}
-	var first error
-	unwell := 0
-	now := time.Now()
-	for _, m := range c.savers() {
-		if err := m.health(now); err != nil {
-			unwell++
-			first = cmpOr(first, err)
-		}
-	}
-	if unwell > 1 {
-		return fmt.Errorf("%w (and %d more components)", first, unwell-1)
-	}
-	return first
-}
+func (c *Checkpointer) Health() error { return c.engine.Health() }
 
-func cmpOr(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
-}
-
-// closeWith makes Close close the closers after everything else, in order.
-func (c *Checkpointer) closeWith(closers ...io.Closer) {
-	c.mu.Lock()
-	c.closers = append(c.closers, closers...)
-	c.mu.Unlock()
-}
-
-func (c *Checkpointer) event(op string, m *member, version uint64, bytes int, start time.Time, err error) {
-	if c.opts.OnEvent == nil {
-		return
-	}
-	e := Event{Op: op, Version: version, Bytes: bytes, Duration: time.Since(start), Err: err}
-	if m != nil {
-		e.ComponentID = m.id()
-	}
-	c.emit(e)
-}
-
-func (c *Checkpointer) emit(e Event) {
-	if c.opts.OnEvent == nil {
-		return
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			c.log.Error("durable: OnEvent panicked", "op", e.Op, "stack", string(debug.Stack()))
-		}
-	}()
-	c.opts.OnEvent(e)
-}
+// Close takes the final checkpoint of every restored component, releases the
+// lease and stops. Call it when the workers are quiet and before components are
+// cleaned up: it saves what it finds.
+//
+// nil means that every component's last change is durable. Otherwise errors.As
+// finds a *CloseError that lists what is not, and how old its last good
+// checkpoint is; what went to Options.Spill is listed too, and so are changes
+// made after a Restore that failed, but not what was set up before it. Saves run
+// in parallel, the largest changes first, and are tried again within
+// Options.CloseTimeout, which Close keeps whatever the components and the store
+// do. It works without Start, after a failed Restore, and again, with the same
+// result.
+func (c *Checkpointer) Close() error { return c.closed() }

@@ -2,11 +2,13 @@ package durable
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"sync"
 	"sync/atomic"
 
+	"github.com/durablestate/durable/internal/engine/component"
 	"github.com/durablestate/durable/internal/jsonstate"
 )
 
@@ -57,17 +59,10 @@ type Component interface {
 type StatefulComponent[T any] struct {
 	mu      sync.RWMutex
 	value   T
-	ready   atomic.Bool   // the state was initialised
 	changes atomic.Uint64 // grows with every Update and RestoreState; written under mu
+	ready   atomic.Bool   // the state was initialised
 	primed  bool          // started from something other than the zero T
-	host    atomic.Pointer[member]
-}
-
-// arrival is what a Checkpointer is about to give RestoreState. Without one the
-// program itself replaces the state, which is a change like any other.
-type arrival struct {
-	codec   string
-	changes uint64 // change count up to which the state is the stored one
+	host    atomic.Pointer[component.Registered]
 }
 
 // NewStatefulComponent returns a component whose state starts from initial,
@@ -133,11 +128,11 @@ func (c *StatefulComponent[T]) Commit(ctx context.Context, fn func(*T)) error {
 // Checkpointer, ErrNotRestored before a successful Restore, ErrFenced after a
 // newer owner took over, and ErrClosed after Close.
 func (c *StatefulComponent[T]) CheckpointState(ctx context.Context) error {
-	m := c.host.Load()
-	if m == nil {
+	r := c.host.Load()
+	if r == nil {
 		return &Error{Op: "checkpoint", Err: ErrNotRegistered}
 	}
-	return m.save(ctx)
+	return r.Checkpoint(ctx)
 }
 
 // lock locks mu unless ctx ends first.
@@ -169,7 +164,7 @@ func lock(ctx context.Context, mu *sync.RWMutex) error {
 
 // SnapshotState returns the encoded state. The caller owns the result.
 func (c *StatefulComponent[T]) SnapshotState() ([]byte, error) {
-	if m, ok := c.owner().(stateMarshaler); ok {
+	if m, ok := c.outer().(component.Marshaler); ok {
 		return m.MarshalState()
 	}
 	if encodeClone := c.freeze(); encodeClone != nil {
@@ -184,10 +179,10 @@ func (c *StatefulComponent[T]) SnapshotState() ([]byte, error) {
 // freeze clones the state and returns what encodes the clone, nil when the state
 // cannot be cloned.
 func (c *StatefulComponent[T]) freeze() func() ([]byte, error) {
-	if _, ok := c.owner().(stateMarshaler); ok {
+	if _, ok := c.outer().(component.Marshaler); ok {
 		return nil
 	}
-	if o, ok := c.owner().(interface{ Clone() T }); ok {
+	if o, ok := c.outer().(interface{ Clone() T }); ok {
 		v := o.Clone()
 		return func() ([]byte, error) { return encode(&v) }
 	}
@@ -203,7 +198,7 @@ func (c *StatefulComponent[T]) freeze() func() ([]byte, error) {
 }
 
 func encode[T any](v *T) ([]byte, error) {
-	if m, ok := any(v).(stateMarshaler); ok {
+	if m, ok := any(v).(component.Marshaler); ok {
 		return m.MarshalState()
 	}
 	return jsonstate.Marshal(v)
@@ -213,30 +208,30 @@ func encode[T any](v *T) ([]byte, error) {
 // never merges. After an error the state is as it was before. Called by the
 // program itself it is a change, which the next checkpoint saves.
 func (c *StatefulComponent[T]) RestoreState(data []byte) error {
-	a := c.host.Load().takeArrival()
-	own := a == nil
+	a := c.host.Load().TakeArrival()
+	own := a == nil // the program itself replaces the state, which is a change like any other
 	if own {
-		a = &arrival{}
+		a = &component.Arrival{}
 	}
-	if a.codec == "" {
-		a.codec = c.stateCodec()
+	if a.Codec == "" {
+		a.Codec = c.codec()
 	}
-	if u, ok := c.owner().(stateUnmarshaler); ok && a.codec == codecBinary {
+	if u, ok := c.outer().(component.Unmarshaler); ok && a.Codec == codecBinary {
 		if err := u.UnmarshalState(data); err != nil {
 			return err
 		}
 		if own {
 			c.changes.Add(1)
 		}
-		c.restored()
+		c.initOuter()
 		return nil
 	}
 	var fresh T
-	if err := decode(a.codec, data, &fresh); err != nil {
+	if err := decode(a.Codec, data, &fresh); err != nil {
 		return err
 	}
-	a.changes = c.replace(fresh)
-	c.restored()
+	a.Changes = c.replace(fresh)
+	c.initOuter()
 	return nil
 }
 
@@ -244,7 +239,7 @@ func decode[T any](codec string, data []byte, v *T) error {
 	if codec != codecBinary {
 		return jsonstate.Unmarshal(data, v)
 	}
-	u, ok := any(v).(stateUnmarshaler)
+	u, ok := any(v).(component.Unmarshaler)
 	if !ok {
 		return fmt.Errorf("the state was stored by MarshalState, but %T has no UnmarshalState", v)
 	}
@@ -268,9 +263,9 @@ func (c *StatefulComponent[T]) replace(v T) uint64 {
 	return c.changes.Add(1)
 }
 
-// restored calls the registered component's InitState.
-func (c *StatefulComponent[T]) restored() {
-	if i, ok := c.owner().(stateInitialiser); ok {
+// initOuter calls the registered component's InitState.
+func (c *StatefulComponent[T]) initOuter() {
+	if i, ok := c.outer().(component.Initialiser); ok {
 		i.InitState()
 	}
 }
@@ -280,17 +275,94 @@ func (c *StatefulComponent[T]) init() {
 	if v := reflect.ValueOf(&c.value).Elem(); v.Kind() == reflect.Map && v.IsNil() {
 		v.Set(reflect.MakeMap(v.Type()))
 	}
-	if i, ok := any(&c.value).(stateInitialiser); ok {
+	if i, ok := any(&c.value).(component.Initialiser); ok {
 		i.InitState()
 	}
 	c.ready.Store(true)
 }
 
-// owner returns the registered component, nil before Register and when the
+// outer returns the registered component, nil before Register and when the
 // StatefulComponent was registered itself.
-func (c *StatefulComponent[T]) owner() Component {
-	if m := c.host.Load(); m != nil && m.comp != Component(c) {
-		return m.comp
+func (c *StatefulComponent[T]) outer() Component {
+	if r := c.host.Load(); r != nil && r.Outer() != component.Component(c) {
+		return r.Outer()
 	}
 	return nil
+}
+
+const (
+	codecJSON   = "json"
+	codecBinary = "binary"
+)
+
+func (c *StatefulComponent[T]) codec() string {
+	_, byOuter := c.outer().(component.Marshaler)
+	if _, byState := any(&c.value).(component.Marshaler); byState || byOuter {
+		return codecBinary
+	}
+	return codecJSON
+}
+
+// stateful is a component that is, or embeds, a StatefulComponent: cell is promoted
+// to whatever embeds one.
+type stateful interface{ cell() component.Cell }
+
+func (c *StatefulComponent[T]) cell() component.Cell { return cell[T]{c} }
+
+// cell is what a Checkpointer knows of a StatefulComponent beyond Component.
+type cell[T any] struct{ *StatefulComponent[T] }
+
+func (c cell[T]) ChangeCount() uint64               { return c.changes.Load() }
+func (c cell[T]) Fresh() bool                       { return c.changes.Load() == 0 && !c.primed }
+func (c cell[T]) Type() reflect.Type                { return reflect.TypeFor[StatefulComponent[T]]() }
+func (c cell[T]) Freeze() func() ([]byte, error)    { return c.freeze() }
+func (c cell[T]) Codec() string                     { return c.codec() }
+func (c cell[T]) WithState(fn func(state any))      { c.View(func(v *T) { fn(v) }) }
+func (c cell[T]) Detach(from *component.Registered) { c.host.CompareAndSwap(from, nil) }
+
+func (c cell[T]) Attach(to *component.Registered) error {
+	if err := c.check(to.Outer()); err != nil {
+		return err
+	}
+	if !c.host.CompareAndSwap(nil, to) {
+		return errors.New("it is registered already; each component needs a StatefulComponent of its own")
+	}
+	c.ensure()
+	c.initOuter()
+	return nil
+}
+
+func (c cell[T]) Reset() {
+	var zero T
+	c.replace(zero)
+	c.initOuter()
+}
+
+func (c cell[T]) Schema() int {
+	h, ok := any(&c.value).(component.SchemaHolder)
+	if !ok {
+		return 0
+	}
+	c.ensure()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return h.StateSchema()
+}
+
+// check refuses a state that could not be encoded or read back.
+func (c cell[T]) check(comp component.Component) error {
+	for _, v := range []any{comp, &c.value} {
+		_, m := v.(component.Marshaler)
+		_, u := v.(component.Unmarshaler)
+		switch {
+		case m && u:
+			return nil
+		case m != u:
+			return fmt.Errorf("%T has only one of MarshalState and UnmarshalState", v)
+		}
+	}
+	if t := reflect.TypeFor[T](); t.Kind() == reflect.Pointer && component.Hooked(any(c.value)) {
+		return fmt.Errorf("the methods of %s would not be called, because the state is a pointer; use StatefulComponent[%s]", t, t.Elem())
+	}
+	return jsonstate.Check(reflect.TypeFor[T]())
 }

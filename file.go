@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 
+	"github.com/durablestate/durable/internal/adapter"
 	"github.com/durablestate/durable/internal/filestore"
 	"github.com/durablestate/durable/internal/vfs"
 )
@@ -70,7 +71,7 @@ type FileOptions struct {
 // A lease is over at once when its holder's process ends, because the kernel
 // frees a lock that it held. A holder that hangs keeps it until it expires.
 type FileAdapter struct {
-	base
+	storeAdapter
 	durable error // why the file system may lose what was synced
 }
 
@@ -94,7 +95,10 @@ func NewFileAdapter(dir string, opts *FileOptions) (*FileAdapter, error) {
 	if err != nil {
 		return nil, &Error{Op: "open", Adapter: "file", Err: err}
 	}
-	return &FileAdapter{base{name: "file", store: s, maxBytes: o.MaxStateBytes}, vfs.CheckDurable(dir)}, nil
+	in := &adapter.Adapter{Store: s, MaxBytes: o.MaxStateBytes}
+	a := &FileAdapter{storeAdapter{name: "file", in: in, custodian: in}, vfs.CheckDurable(dir)}
+	a.self = a
+	return a, nil
 }
 
 // Durable returns nil if the directory lies on a file system that is known to

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"time"
 
+	"github.com/durablestate/durable/internal/adapter"
 	"github.com/durablestate/durable/internal/memstore"
 )
 
@@ -15,7 +16,7 @@ import (
 //
 // It implements [StateAdapter], [Owner] and [Historian] and is safe for
 // concurrent use.
-type MemoryAdapter struct{ base }
+type MemoryAdapter struct{ storeAdapter }
 
 // MemoryOptions are the options of a [MemoryAdapter].
 type MemoryOptions struct {
@@ -29,11 +30,13 @@ func NewMemoryAdapter(opts *MemoryOptions) *MemoryAdapter {
 	if opts != nil {
 		o = *opts
 	}
-	return &MemoryAdapter{base{
-		name:  "memory",
-		store: memstore.New(max(cmp.Or(o.Keep, 3), 1), max(o.TTL, 0)),
-		ttl:   max(o.TTL, 0),
-	}}
+	return newMemoryAdapter(&adapter.Adapter{Store: memstore.New(max(cmp.Or(o.Keep, 3), 1), max(o.TTL, 0)), TTL: max(o.TTL, 0)})
+}
+
+func newMemoryAdapter(in *adapter.Adapter) *MemoryAdapter {
+	a := &MemoryAdapter{storeAdapter{name: "memory", in: in, custodian: in}}
+	a.self = a
+	return a
 }
 
 var _ interface {

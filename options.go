@@ -7,8 +7,12 @@ import (
 	"log/slog"
 	"maps"
 	"os"
-	"strings"
 	"time"
+
+	"github.com/durablestate/durable/internal/engine"
+	"github.com/durablestate/durable/internal/engine/report"
+	"github.com/durablestate/durable/internal/envelope"
+	"github.com/durablestate/durable/internal/store"
 )
 
 // Options configures a [Checkpointer]. Zero fields mean the defaults named here.
@@ -76,23 +80,6 @@ const (
 	Unreachable Outcome = "unreachable" // it could not be read, or not be claimed
 )
 
-// starts reports whether a component may run after outcome o.
-func (p RestorePolicy) starts(o Outcome) bool {
-	switch o {
-	case Restored, FellBack:
-		return true
-	case FirstBoot, Expired:
-		return p != RestoreRequired
-	case Lost, Corrupt, TooNew, Rejected:
-		return p == FreshIfUnreadable
-	}
-	return false
-}
-
-func (p RestorePolicy) valid() bool {
-	return p == "" || p == FreshIfAbsent || p == RestoreRequired || p == FreshIfUnreadable
-}
-
 const (
 	defaultInterval     = 60 * time.Second
 	defaultSaveTimeout  = 10 * time.Second
@@ -137,7 +124,7 @@ func (o *Options) check() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for _, part := range []struct{ name, value string }{{"System", o.System}, {"Replica", o.Replica}} {
-		if strings.Contains(part.value, "/") || strings.HasPrefix(part.value, "~") || part.value != "" && checkID(part.value) != nil {
+		if part.value != "" && envelope.CheckPart(part.value) != nil {
 			bad(`Options.%s %q must be a valid id without "/" and without a leading "~"`, part.name, part.value)
 		}
 	}
@@ -155,11 +142,11 @@ func (o *Options) check() error {
 	if o.MaxCrashRestarts < 0 {
 		bad("Options.MaxCrashRestarts must not be negative")
 	}
-	if !o.Restore.valid() {
+	if !known(o.Restore) {
 		bad("Options.Restore %q is unknown", o.Restore)
 	}
 	for id, c := range o.Components {
-		if c.Interval < 0 || !c.Restore.valid() {
+		if c.Interval < 0 || !known(c.Restore) {
 			bad("Options.Components[%q]: negative interval or unknown restore policy %q", id, c.Restore)
 		}
 		if c.Interval > 0 && o.Consistent {
@@ -167,4 +154,27 @@ func (o *Options) check() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// known reports that p is a policy, or not set.
+func known(p RestorePolicy) bool { return p == "" || store.Policy(p).Valid() }
+
+// engine returns o, which has every default filled in, as the engine sees it.
+func (o *Options) engine() engine.Options {
+	e := engine.Options{
+		System: o.System, Replica: o.Replica, Holder: o.Holder, Interval: o.Interval, Restore: store.Policy(o.Restore),
+		SaveTimeout: o.SaveTimeout, CloseTimeout: o.CloseTimeout, LeaseTTL: o.LeaseTTL, Logger: o.Logger,
+		Consistent: o.Consistent, PauseLimit: o.PauseLimit, MaxCrashRestarts: o.MaxCrashRestarts,
+		Components: make(map[string]engine.ComponentOptions, len(o.Components)),
+	}
+	for id, c := range o.Components {
+		e.Components[id] = engine.ComponentOptions{Interval: c.Interval, Restore: store.Policy(c.Restore)}
+	}
+	if o.Spill != nil {
+		e.Spill = states{o.Spill}
+	}
+	if o.OnEvent != nil {
+		e.OnEvent = func(v report.Event) { o.OnEvent(Event(v)) }
+	}
+	return e
 }

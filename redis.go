@@ -6,7 +6,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/durablestate/durable/internal/adapter"
 	"github.com/durablestate/durable/internal/redisstore"
+	"github.com/durablestate/durable/internal/store"
 )
 
 // RedisAdapter keeps state in Redis 6.2 or newer, or in Valkey: standalone, behind
@@ -35,7 +37,7 @@ import (
 //	  +strlen +bitcount +exists +set +mset +rename +del +pexpireat +persist +pttl +hmget +time +scan +wait +waitaof
 //	  ~autocoder:state:* ~{autocoder:state:*
 type RedisAdapter struct {
-	base
+	storeAdapter
 	redis *redisstore.Store
 }
 
@@ -121,23 +123,24 @@ func (a *RedisAdapter) Audit(ctx context.Context) ([]Finding, error) {
 	return list, nil
 }
 
-// losses implements custodian.
-func (a *RedisAdapter) losses() uint64 { return a.redis.Losses() }
+// redisInside is what the engine may know of the store beyond StateAdapter.
+type redisInside struct {
+	*adapter.Adapter
+	redis *redisstore.Store
+}
 
-// rollback implements custodian.
-func (a *RedisAdapter) rollback(componentID string) string { return a.redis.Rollback(componentID) }
+func (r redisInside) Losses() uint64              { return r.redis.Losses() }
+func (r redisInside) Rollback(name string) string { return r.redis.Rollback(name) }
 
-// takeOver implements taker.
-func (a *RedisAdapter) takeOver(ctx context.Context, names []string, epoch uint64) []*Snapshot {
-	snaps := make([]*Snapshot, len(names))
-	if a.ready(ctx) != nil {
-		return snaps
+func (r redisInside) TakeOver(ctx context.Context, names []string, epoch uint64) []*store.Snapshot {
+	if r.Ready(ctx) != nil {
+		return make([]*store.Snapshot, len(names))
 	}
-	a.saw(epoch)
-	for i, s := range a.redis.TakeOver(ctx, names, epoch) {
+	r.Saw(epoch)
+	snaps := r.redis.TakeOver(ctx, names, epoch)
+	for _, s := range snaps {
 		if s != nil {
-			a.saw(s.Epoch)
-			snaps[i] = (*Snapshot)(s)
+			r.Saw(s.Epoch)
 		}
 	}
 	return snaps
@@ -147,7 +150,10 @@ func newRedisAdapter(s *redisstore.Store, err error) (*RedisAdapter, error) {
 	if err != nil {
 		return nil, &Error{Op: "open", Adapter: "redis", Err: err}
 	}
-	return &RedisAdapter{base{name: "redis", store: s, maxBytes: s.MaxBytes(), ttl: s.TTL()}, s}, nil
+	inside := redisInside{&adapter.Adapter{Store: s, MaxBytes: s.MaxBytes(), TTL: s.TTL()}, s}
+	a := &RedisAdapter{storeAdapter{name: "redis", in: inside.Adapter, custodian: inside, taker: inside}, s}
+	a.self = a
+	return a, nil
 }
 
 func (o *RedisOptions) store() redisstore.Options {

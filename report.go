@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/durablestate/durable/internal/engine/report"
 )
 
 // Report tells what Restore found, component by component in the order of
@@ -25,6 +27,17 @@ type Report struct {
 	// neither with Close nor after three intervals of work. It is 0 without
 	// Options.MaxCrashRestarts.
 	CrashRestarts int
+}
+
+func newReport(r report.Report) Report {
+	out := Report{CleanShutdown: r.CleanShutdown, Predecessor: r.Predecessor, Unregistered: r.Unregistered, CrashRestarts: r.CrashRestarts}
+	for _, res := range r.Results {
+		out.Results = append(out.Results, RestoreResult{
+			ComponentID: res.ComponentID, Outcome: Outcome(res.Outcome), Epoch: res.Epoch, Version: res.Version,
+			SavedAt: res.SavedAt, Age: res.Age, Schema: res.Schema, Skipped: res.Skipped, Err: res.Err,
+		})
+	}
+	return out
 }
 
 // Component returns the result of one component.
@@ -83,6 +96,21 @@ type ComponentStatus struct {
 // some components is not durable in the adapter.
 type CloseError struct {
 	Unsaved []ComponentStatus
+}
+
+func newCloseError(unsaved []report.Status) error {
+	if len(unsaved) == 0 {
+		return nil
+	}
+	return &CloseError{Unsaved: statuses(unsaved)}
+}
+
+func statuses(list []report.Status) []ComponentStatus {
+	all := make([]ComponentStatus, len(list))
+	for i, s := range list {
+		all[i] = ComponentStatus(s)
+	}
+	return all
 }
 
 func (e *CloseError) Error() string {

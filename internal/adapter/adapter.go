@@ -232,3 +232,13 @@ func (a *Adapter) told(err error) error {
 	}
 	return err
 }
+
+// Lifetime returns for how long a stored state stays that is not refreshed; 0: until
+// it is deleted.
+func (a *Adapter) Lifetime() time.Duration { return a.TTL }
+
+// Losses returns how often the store was seen to have lost something.
+func (a *Adapter) Losses() uint64 { return 0 }
+
+// Rollback returns what was seen of one component since the last call.
+func (a *Adapter) Rollback(string) string { return "" }

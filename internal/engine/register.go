@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -37,10 +36,8 @@ func (e *Engine) Register(id string, comp component.Component, cell component.Ce
 	switch {
 	case e.invalid != nil:
 		return e.invalid
-	case envelope.CheckID(id) != nil:
-		return envelope.CheckID(id)
-	case strings.Contains(id, "/") || strings.HasPrefix(id, "~"):
-		return fmt.Errorf(`%w: %q must not contain "/" or begin with "~"`, store.ErrInvalidID, id)
+	case envelope.CheckPart(id) != nil:
+		return envelope.CheckPart(id)
 	case comp == nil:
 		return errors.New("the component is nil")
 	}

@@ -77,6 +77,17 @@ func CheckID(id string) error {
 	return nil
 }
 
+// CheckPart is CheckID for what becomes a part of an id, together with others.
+func CheckPart(part string) error {
+	if err := CheckID(part); err != nil {
+		return err
+	}
+	if strings.Contains(part, "/") || strings.HasPrefix(part, "~") {
+		return fmt.Errorf(`%w: %q must not contain "/" or begin with "~"`, store.ErrInvalidID, part)
+	}
+	return nil
+}
+
 func validText(s string) bool {
 	if plain(s) {
 		return true

@@ -27,8 +27,8 @@ type Cell interface {
 	ChangeCount() uint64
 	Fresh() bool // it is the state of a program that has done nothing yet
 	Type() reflect.Type
-	Attach(to *Registered) error // ErrAttached when it belongs to another
-	Detach()
+	Attach(to *Registered) error
+	Detach(from *Registered)     // unless it belongs to another
 	Freeze() func() ([]byte, error) // clones the state; nil: it cannot be cloned
 	Reset()                         // makes it the initialised zero state
 	Codec() string
@@ -47,6 +47,15 @@ type (
 		MigrateState(from int, data []byte) ([]byte, error)
 	}
 )
+
+// Hooked reports that v has a method with special meaning.
+func Hooked(v any) bool {
+	switch v.(type) {
+	case Initialiser, Marshaler, Unmarshaler, SchemaHolder, Migrator:
+		return true
+	}
+	return false
+}
 
 // Profile is what registered components have in common with others.
 type Profile struct {
@@ -102,6 +111,11 @@ type Digest = [sha256.Size]byte
 // ties cell to it and checks the component's hooks. r must not be copied after it.
 func (r *Registered) Register(name string, comp Component, cell Cell, p *Profile, saver Saver) (err error) {
 	r.name, r.comp, r.cell, r.Profile, r.saver = name, comp, cell, p, saver
+	defer func() {
+		if err != nil {
+			r.Unregister()
+		}
+	}()
 	defer r.contain("InitState", &err)
 	if cell != nil {
 		if err := cell.Attach(r); err != nil {
@@ -116,7 +130,7 @@ func (r *Registered) Register(name string, comp Component, cell Cell, p *Profile
 // Unregister unties the cell.
 func (r *Registered) Unregister() {
 	if r.cell != nil {
-		r.cell.Detach()
+		r.cell.Detach(r)
 	}
 }
 

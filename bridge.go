@@ -213,12 +213,14 @@ func (w owner) AcquireLease(ctx context.Context, name, holder string, ttl time.D
 	return (*store.Lease)(l), err
 }
 
-func (w owner) RenewLease(ctx context.Context, l *store.Lease) error {
-	return w.o.RenewLease(ctx, (*Lease)(l))
+func (w owner) RenewLease(ctx context.Context, l *store.Lease) (*store.Lease, error) {
+	n := *l
+	return &n, w.o.RenewLease(ctx, (*Lease)(&n))
 }
 
-func (w owner) ReleaseLease(ctx context.Context, l *store.Lease) error {
-	return w.o.ReleaseLease(ctx, (*Lease)(l))
+func (w owner) ReleaseLease(ctx context.Context, l *store.Lease) (*store.Lease, error) {
+	n := *l
+	return &n, w.o.ReleaseLease(ctx, (*Lease)(&n))
 }
 
 func (w owner) LoadLease(ctx context.Context, name string) (*store.Lease, error) {
@@ -229,7 +231,7 @@ func (w owner) LoadLease(ctx context.Context, name string) (*store.Lease, error)
 // history is any Historian as the engine sees it.
 type history struct{ h Historian }
 
-func (w history) List(ctx context.Context, name string) ([]store.SnapshotInfo, error) {
+func (w history) History(ctx context.Context, name string) ([]store.SnapshotInfo, error) {
 	found, err := w.h.ListSnapshots(ctx, name)
 	infos := make([]store.SnapshotInfo, len(found))
 	for i, f := range found {

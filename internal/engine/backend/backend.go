@@ -26,18 +26,19 @@ type States interface {
 	Delete(ctx context.Context, name string) error
 }
 
-// Owner has one owner at a time.
+// Owner has one owner at a time. A lease that is renewed or released is returned
+// as it is then; the one given is not changed.
 type Owner interface {
 	Claim(ctx context.Context, name string, epoch uint64) error
 	AcquireLease(ctx context.Context, name, holder string, ttl time.Duration) (*store.Lease, error)
-	RenewLease(ctx context.Context, l *store.Lease) error
-	ReleaseLease(ctx context.Context, l *store.Lease) error
+	RenewLease(ctx context.Context, l *store.Lease) (*store.Lease, error)
+	ReleaseLease(ctx context.Context, l *store.Lease) (*store.Lease, error)
 	LoadLease(ctx context.Context, name string) (*store.Lease, error)
 }
 
 // History shows older generations.
 type History interface {
-	List(ctx context.Context, name string) ([]store.SnapshotInfo, error)
+	History(ctx context.Context, name string) ([]store.SnapshotInfo, error)
 	LoadVersion(ctx context.Context, name string, version uint64) (*store.Snapshot, error)
 }
 

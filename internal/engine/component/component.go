@@ -28,7 +28,7 @@ type Cell interface {
 	Fresh() bool // it is the state of a program that has done nothing yet
 	Type() reflect.Type
 	Attach(to *Registered) error
-	Detach(from *Registered)     // unless it belongs to another
+	Detach(from *Registered)        // unless it belongs to another
 	Freeze() func() ([]byte, error) // clones the state; nil: it cannot be cloned
 	Reset()                         // makes it the initialised zero state
 	Codec() string

@@ -144,10 +144,7 @@ func (k *Keeper) Claim(ctx context.Context, name string, epoch uint64) error {
 	return store.Outclaimed(k.Owner.Claim(ctx, name, epoch))
 }
 
-// Grouped implements Ownership.
-func (k *Keeper) Grouped() bool { return true }
-
-// EpochFor implements Ownership: the lease says the epoch.
+func (k *Keeper) Grouped() bool                   { return true }
 func (k *Keeper) EpochFor(taken, _ uint64) uint64 { return taken }
 
 // Superseded implements Ownership. The owner of a state continues above whatever
@@ -210,20 +207,20 @@ func (k *Keeper) renew(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, max(k.TTL/3, time.Second))
 	defer cancel()
-	l, start := *held, time.Now()
-	err := k.Owner.RenewLease(ctx, &l)
+	start := time.Now()
+	renewed, err := k.Owner.RenewLease(ctx, held)
 	k.extended.Store(-1)
 	if err == nil {
 		k.extended.Store(int64(start.Sub(k.made)))
 	}
 	if ctx.Err() == nil || err == nil {
-		k.Events.Emit(report.Event{Op: "lease", Version: l.Epoch, Duration: time.Since(start), Err: err})
+		k.Events.Emit(report.Event{Op: "lease", Version: held.Epoch, Duration: time.Since(start), Err: err})
 	}
 	fenced := errors.Is(err, store.ErrFenced)
 	k.mu.Lock()
 	current := k.lease == held // Restore may have taken a new one meanwhile
 	if current && err == nil {
-		k.lease = &l
+		k.lease = renewed
 	}
 	if current && fenced {
 		k.lease, k.lost = nil, err
@@ -250,6 +247,6 @@ func (k *Keeper) Release(ctx context.Context) error {
 	if held == nil {
 		return nil
 	}
-	l := *held
-	return k.Owner.ReleaseLease(ctx, &l)
+	_, err := k.Owner.ReleaseLease(ctx, held)
+	return err
 }

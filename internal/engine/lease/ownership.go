@@ -46,17 +46,15 @@ type Ownership interface {
 // none. Saves go on under the epoch that was loaded.
 type Alone struct{}
 
-// Take implements Ownership.
 func (Alone) Take(context.Context) (uint64, *store.Lease, error) { return 0, nil, nil }
-
-// Drop implements Ownership.
-func (Alone) Drop() {}
-
-// Claim implements Ownership.
-func (Alone) Claim(context.Context, string, uint64) error { return nil }
-
-// Grouped implements Ownership.
-func (Alone) Grouped() bool { return false }
+func (Alone) Claim(context.Context, string, uint64) error        { return nil }
+func (Alone) Release(context.Context) error                      { return nil }
+func (Alone) Lost() error                                        { return nil }
+func (Alone) Renewed(time.Time) bool                             { return false } // nothing is known of others
+func (Alone) Grouped() bool                                      { return false }
+func (Alone) Drop()                                              {}
+func (Alone) Suspect()                                           {}
+func (Alone) Keep(context.Context)                               {}
 
 // EpochFor implements Ownership. The epoch is never 0, which asks for the fence as
 // it is when the save arrives: a deletion would not stop such a save.
@@ -66,18 +64,3 @@ func (Alone) EpochFor(_, seen uint64) uint64 { return max(seen, 1) }
 func (Alone) Superseded(err error) bool {
 	return errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrConflict)
 }
-
-// Suspect implements Ownership.
-func (Alone) Suspect() {}
-
-// Renewed implements Ownership: nothing is known of others.
-func (Alone) Renewed(time.Time) bool { return false }
-
-// Lost implements Ownership.
-func (Alone) Lost() error { return nil }
-
-// Keep implements Ownership.
-func (Alone) Keep(context.Context) {}
-
-// Release implements Ownership.
-func (Alone) Release(context.Context) error { return nil }

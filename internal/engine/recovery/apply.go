@@ -64,7 +64,7 @@ func (x *chosen) apply(ctx context.Context) report.Result {
 func (x *chosen) skipped(ctx context.Context) []uint64 {
 	var versions []uint64
 	if h := x.r.System.History; h != nil {
-		infos, _ := h.List(ctx, x.place.Name()) // what cannot be listed is named below
+		infos, _ := h.History(ctx, x.place.Name()) // what cannot be listed is named below
 		for _, i := range infos {
 			if i.Err != nil && i.Version > x.snap.Version {
 				versions = append(versions, i.Version)

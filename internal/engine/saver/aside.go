@@ -37,7 +37,7 @@ func (s *Saver) SetOlderAside(ctx context.Context) error {
 	}
 	reading, cancel := context.WithTimeout(ctx, s.sys.Timeout)
 	defer cancel()
-	infos, err := s.sys.History.List(reading, s.Name())
+	infos, err := s.sys.History.History(reading, s.Name())
 	if err != nil && !store.IsAnswer(err) {
 		return err
 	}

@@ -2,7 +2,6 @@ package schedule
 
 import (
 	"math"
-	"math/bits"
 	"math/rand/v2"
 	"time"
 )
@@ -22,7 +21,6 @@ const (
 type round[T Item] struct {
 	interval time.Duration
 	slots    [][]T
-	taken    [mostSlots / 64]uint64 // which slots have items
 	items    int
 	pos      int       // the slot that is next
 	began    time.Time // when slot 0 was due
@@ -42,11 +40,9 @@ const (
 	removed = math.MaxUint16
 )
 
-func newRound[T Item](interval time.Duration, now time.Time) *round[T] {
+func newRound[T Item](interval time.Duration) *round[T] {
 	n := max(1, min(mostSlots, int(interval/shortSlot)))
-	r := &round[T]{interval: interval, slots: make([][]T, n)}
-	r.began = now.Add(rand.N(r.step()))
-	return r
+	return &round[T]{interval: interval, slots: make([][]T, n)}
 }
 
 // step is the time between slots.
@@ -61,7 +57,7 @@ func (r *round[T]) at(pos int) time.Time {
 
 func (r *round[T]) add(x T, now time.Time) {
 	if r.items == 0 {
-		r.skip(now)
+		r.pos, r.began = 0, now.Add(rand.N(r.step()))
 	}
 	if r.together == 0 {
 		r.slot = rand.N(len(r.slots))
@@ -71,7 +67,6 @@ func (r *round[T]) add(x T, now time.Time) {
 	p := x.Place()
 	p.slot, p.index = uint16(r.slot+1), uint32(len(r.slots[r.slot]))
 	r.slots[r.slot] = append(r.slots[r.slot], x)
-	r.taken[r.slot/64] |= 1 << (r.slot % 64)
 	r.items++
 }
 
@@ -87,43 +82,19 @@ func (r *round[T]) remove(x T) {
 	slot[len(slot)-1] = none
 	r.slots[i] = slot[:len(slot)-1]
 	r.items--
-	if len(slot) == 1 {
-		r.slots[i] = nil
-		r.taken[i/64] &^= 1 << (i % 64)
-	}
-}
-
-// skip leaves out what was due while there was nothing in the round.
-func (r *round[T]) skip(now time.Time) {
-	if late := now.Sub(r.at(r.pos)); late >= r.interval {
-		r.began = r.began.Add(late - late%r.interval)
-	}
-	for range r.slots {
-		if r.at(r.pos).After(now) {
-			return
-		}
-		r.advance()
-	}
-}
-
-func (r *round[T]) advance() {
-	if r.pos++; r.pos == len(r.slots) {
-		r.pos, r.began = 0, r.began.Add(r.interval)
-	}
 }
 
 // pop appends the items of the slots that are due. A slot that should have been an
 // interval ago is left out, not made up for.
 func (r *round[T]) pop(due []T, now time.Time) []T {
-	if r.items == 0 {
-		return due
-	}
 	for range r.slots {
 		if r.at(r.pos).After(now) {
 			return due
 		}
 		due = append(due, r.slots[r.pos]...)
-		r.advance()
+		if r.pos++; r.pos == len(r.slots) {
+			r.pos, r.began = 0, r.began.Add(r.interval)
+		}
 	}
 	if late := now.Sub(r.at(r.pos)); late >= 0 {
 		r.began = r.began.Add(late + r.step())
@@ -133,26 +104,10 @@ func (r *round[T]) pop(due []T, now time.Time) []T {
 
 // next returns when the next slot is due that has items.
 func (r *round[T]) next() (time.Time, bool) {
-	if r.items == 0 {
-		return time.Time{}, false
-	}
-	if pos, ok := r.takenFrom(r.pos); ok {
-		return r.at(pos), true
-	}
-	pos, _ := r.takenFrom(0)
-	return r.at(pos).Add(r.interval), true
-}
-
-// takenFrom returns the first slot at pos or behind it that has items.
-func (r *round[T]) takenFrom(pos int) (int, bool) {
-	for word := pos / 64; word < len(r.taken); word++ {
-		bitmap := r.taken[word]
-		if word == pos/64 {
-			bitmap &= ^uint64(0) << (pos % 64)
-		}
-		if bitmap != 0 {
-			return word*64 + bits.TrailingZeros64(bitmap), true
+	for i := range r.slots {
+		if pos := r.pos + i; len(r.slots[pos%len(r.slots)]) > 0 {
+			return r.began.Add(r.step() * time.Duration(pos)), true
 		}
 	}
-	return 0, false
+	return time.Time{}, false
 }

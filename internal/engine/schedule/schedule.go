@@ -46,7 +46,7 @@ func (s *Schedule[T]) Add(items ...T) {
 		interval := x.Interval()
 		r := s.rounds[interval]
 		if r == nil {
-			r = newRound[T](interval, now)
+			r = newRound[T](interval)
 			s.rounds[interval] = r
 		}
 		r.add(x, now)

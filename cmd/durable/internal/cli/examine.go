@@ -13,6 +13,7 @@ import (
 	"github.com/durablestate/durable"
 	"github.com/durablestate/durable/cmd/durable/internal/survey"
 	"github.com/durablestate/durable/cmd/durable/internal/ui"
+	"github.com/durablestate/durable/internal/store"
 )
 
 // versions names the versions of what looks and what it reads.
@@ -94,7 +95,7 @@ func (a *app) contents(ctx context.Context, o *opened) []finding {
 	for _, r := range rows {
 		ahead = max(ahead, r.SavedAt.Sub(now))
 		if survey.Internal(r.ID) {
-			if path.Base(r.ID) == "~starts" {
+			if path.Base(r.ID) == store.StartsID {
 				found = append(found, starts(ctx, o, r.ID)...)
 			} else {
 				aside++

@@ -281,7 +281,7 @@ func TestARemovedComponentIsNotMissed(t *testing.T) {
 		require.NotContains(t, run(t, "ls", "-c", p.config).err, "not sound")
 		ok(t, "verify", "-c", p.config)
 		require.Contains(t, ok(t, "drill", "-c", p.config), "1 of 1 component restored")
-		fails(t, 4, "no such component any more", "show", "-c", p.config, "app/left")
+		fails(t, 4, "was removed from app/~set", "show", "-c", p.config, "app/left")
 		_, found := findings(t, "-c", p.config)
 		require.Equal(t, "info", found["superseded"]["severity"])
 		copied := filePlace(t)

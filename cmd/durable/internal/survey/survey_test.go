@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -109,24 +107,5 @@ func TestDeletedComponentsAreListedWhereTheyAreAskedFor(t *testing.T) {
 		ids, err = s.IDs(store.WithDeleted(ctx))
 		require.NoError(t, err)
 		require.Equal(t, []string{"deleted", "kept"}, ids)
-	}
-}
-
-func TestSetsThatAreCutOffOrHoldAComponentTwiceAreNotRead(t *testing.T) {
-	member := func(id string) []byte {
-		b, err := durable.EncodeSnapshot(id, &durable.Snapshot{Version: 1, WriteID: "w", Data: []byte(strings.Repeat("x", 50))})
-		require.NoError(t, err)
-		return b
-	}
-	one, two := member("one"), member("two")
-	members, err := survey.Members(slices.Concat(one, two))
-	require.NoError(t, err)
-	require.Len(t, members, 2)
-	_, err = survey.Members(slices.Concat(one, one))
-	require.ErrorIs(t, err, durable.ErrCorrupt)
-	for cut := 1; cut < len(two); cut++ {
-		members, err := survey.Members(slices.Concat(one, two[:cut]))
-		require.Error(t, err)
-		require.Len(t, members, 1)
 	}
 }

@@ -151,7 +151,7 @@ func superseded(r listed) []finding {
 	case r.Verdict == survey.Removed:
 		return []finding{{"superseded", "info", r.ID, r.Detail, "durable delete removes what is left of it"}}
 	case r.Own > 0:
-		return []finding{{"superseded", "info", r.ID, fmt.Sprintf("its own version %d is older than version %d in %s", r.Own, r.Version, r.In), "durable delete removes it when nobody needs it"}}
+		return []finding{{"superseded", "info", r.ID, fmt.Sprintf("its own version %d is older than version %d in %s", r.Own, r.Version, r.In), "durable delete --own removes it when nobody needs it"}}
 	case len(r.Older) > 0:
 		return []finding{{"superseded", "info", r.ID, "the set is " + place(r), "durable delete removes it when nobody needs it"}}
 	}

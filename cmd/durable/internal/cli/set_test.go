@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/cmd/durable/internal/survey"
 )
 
 // pair is a program with two components that go together: the one has as many as
@@ -247,9 +248,9 @@ func TestARollbackFencesAnOwnerThatSavesInTheOtherPlace(t *testing.T) {
 func TestADeletionSaysWhatARestartThenTakes(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *place) {
 		p.both(t)
-		require.Contains(t, ok(t, "delete", "-c", p.config, "app/left", "--yes"), `nothing else changes: version`)
+		require.Contains(t, ok(t, "delete", "-c", p.config, "app/left", "--own", "--yes"), `nothing else changes: version`)
 		require.JSONEq(t, `{"N":30}`, ok(t, "show", "-c", p.config, "app/left", "--raw"))
-		fails(t, 5, `"app/~set"`, "delete", "-c", p.config, "app/left", "--yes")
+		fails(t, 5, `"app/~set"`, "delete", "-c", p.config, "app/left", "--own", "--yes")
 		require.Contains(t, ok(t, "drill", "-c", p.config), "2 of 2 components restored")
 
 		require.Contains(t, ok(t, "delete", "-c", p.config, "app/~set", "--yes"), "starts all of its components fresh")
@@ -266,16 +267,18 @@ func TestADeletionSaysWhatARestartThenTakes(t *testing.T) {
 	})
 }
 
+// What a delete leaves that ended before it deleted what is stored of the component
+// by itself.
 func TestARemovedComponentIsNotMissed(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *place) {
 		p.both(t)
-		var right durable.StatefulComponent[tally]
-		cp := durable.New(p.open(t), &durable.Options{System: "app", Holder: "pod-0", Interval: time.Hour, Consistent: true, Logger: slog.New(slog.DiscardHandler),
-			Components: map[string]durable.ComponentOptions{"left": {Removed: true}}})
-		require.NoError(t, cp.Register("right", &right))
-		_, err := cp.Restore(ctx)
+		a := p.open(t)
+		whole, err := a.LoadState(ctx, "app/~set")
 		require.NoError(t, err)
-		require.NoError(t, cp.Close())
+		whole.Version, whole.WriteID = whole.Version+1, "without"
+		whole.Data, err = survey.Without(whole.Data, "left", survey.Fence{Epoch: whole.Epoch, Version: whole.Version})
+		require.NoError(t, err)
+		require.NoError(t, a.SaveState(ctx, "app/~set", whole))
 
 		require.Equal(t, "removed", row(t, p, "app/left")["verdict"])
 		require.NotContains(t, run(t, "ls", "-c", p.config).err, "not sound")

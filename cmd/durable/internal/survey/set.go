@@ -2,8 +2,10 @@ package survey
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"path"
+	"time"
 
 	"github.com/durablestate/durable"
 	"github.com/durablestate/durable/internal/envelope"
@@ -49,6 +51,19 @@ func Reseal(data []byte, epoch, version uint64) ([]byte, error) {
 			e.Record.Epoch, e.Record.Version = epoch, version
 		}
 		return e.Record
+	})
+}
+
+// Without returns the state of a set with the deletion of a member in its place, up
+// to where its states are not to come back. The others stay byte for byte.
+func Without(data []byte, member string, gone Fence) ([]byte, error) {
+	return rewrite(data, func(e *envelope.Entry) *envelope.Record {
+		if e.ID != member {
+			return nil
+		}
+		return &envelope.Record{ID: member, Kind: envelope.Deletion, Snapshot: store.Snapshot{
+			Epoch: gone.Epoch, Version: gone.Version, WriteID: rand.Text(), SavedAt: time.Now(),
+		}}
 	})
 }
 
@@ -172,6 +187,14 @@ func (s *Set) part(id string) store.Found {
 		f.Err = durable.ErrNotFound
 	}
 	return f
+}
+
+// Outlives reports that a restart would take a component from the set if what is
+// stored of it by itself, up to the fence own, were deleted.
+func (s *Set) Outlives(id string, own Fence) bool {
+	part := s.part(id)
+	deleted := store.Found{Fence: store.Fence(own), Err: durable.ErrNotFound}
+	return VerdictOf(part.Err) != Missing && !store.Choose(deleted, part).Own
 }
 
 // Restored returns what a restart restores of a component of which own is stored

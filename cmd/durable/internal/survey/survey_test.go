@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -108,4 +109,28 @@ func TestDeletedComponentsAreListedWhereTheyAreAskedFor(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []string{"deleted", "kept"}, ids)
 	}
+}
+
+func TestASetWithoutAMemberKeepsTheOthersByteForByte(t *testing.T) {
+	member := func(id string) []byte {
+		b, err := durable.EncodeSnapshot(id, &durable.Snapshot{Epoch: 1, Version: 2, WriteID: "w", Codec: "json", Data: []byte(`{"n":1}`)})
+		require.NoError(t, err)
+		return b
+	}
+	left, mid, right := member("left"), member("mid"), member("right")
+	right[len(right)-1] ^= 1 // it does not verify
+	for i, id := range []string{"left", "mid", "right"} {
+		data, err := survey.Without(slices.Concat(left, mid, right), id, survey.Fence{Epoch: 7, Version: 9})
+		require.NoError(t, err)
+		members, err := survey.Members(data)
+		require.NoError(t, err)
+		for j, raw := range [][]byte{left, mid, right} {
+			require.Equal(t, i == j, members[j].Deleted)
+			require.Equal(t, i != j, slices.Equal(raw, members[j].Raw))
+		}
+		require.Equal(t, [2]uint64{7, 9}, [2]uint64{members[i].Epoch, members[i].Version})
+		require.Empty(t, members[i].Data)
+	}
+	_, err := survey.Without(slices.Concat(left, mid[:20]), "left", survey.Fence{})
+	require.ErrorIs(t, err, durable.ErrCorrupt, "what is behind it would be lost")
 }

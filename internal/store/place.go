@@ -22,10 +22,10 @@ type Found struct {
 	LastVersion uint64 // of that snapshot: above Version when newer ones did not verify
 }
 
-// FoundBy returns what a load of s, or the error err, tells.
-func FoundBy(s *Snapshot, err error) Found {
+// FoundBy returns what a load of s, or the error err with the fence f, tells.
+func FoundBy(s *Snapshot, f Fence, err error) Found {
 	if err != nil {
-		return Found{Fence: FenceOf(err), Err: err}
+		return Found{Fence: f, Err: err}
 	}
 	return Found{Fence: s.Fence(), Version: s.Version, LastVersion: s.LastVersion}
 }

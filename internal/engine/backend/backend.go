@@ -79,9 +79,6 @@ func (w Words) Fail(op, id string, err error) error {
 
 // Found returns what a load that answered with s, or with err, tells.
 func (w Words) Found(s *store.Snapshot, err error) store.Found {
-	if err != nil {
-		f, _ := w.Fence(err)
-		return store.Found{Fence: f, Err: err}
-	}
-	return store.Found{Fence: s.Fence(), Version: s.Version, LastVersion: s.LastVersion}
+	f, _ := w.Fence(err)
+	return store.FoundBy(s, f, err)
 }

@@ -81,6 +81,9 @@ func (p *place) something(t *testing.T, rnd *rand.Rand, n int) string {
 	switch rnd.IntN(6) {
 	case 0:
 		r := run(t, "delete", "-c", p.config, id, "--yes")
+		if r.code == 0 && id != "app/~set" {
+			require.Zero(t, shown(t, p, id), "nothing of a deleted component comes back")
+		}
 		return fmt.Sprintf("delete %s: %s%s", id, r.out, r.err)
 	case 1, 2:
 		list := run(t, "history", "-c", p.config, id, "--json")

@@ -7,17 +7,27 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/durablestate/durable/cmd/durable/internal/survey"
+	"github.com/durablestate/durable/cmd/durable/internal/transfer"
 	"github.com/durablestate/durable/cmd/durable/internal/ui"
 )
 
 func (a *app) deletion() *cobra.Command {
-	var yes bool
+	var yes, own bool
 	cmd := &cobra.Command{
 		Use:   "delete ID",
 		Short: "Delete all generations of a component and fence its owner off",
 		Long: `Delete removes all generations of one component. Its fence is raised, so that a
 running owner is refused at its next save and cannot bring the state back; when it
-restores it starts fresh. There is no way back: export first.`,
+restores it starts fresh. There is no way back: export first.
+
+A component that is saved in the consistent set of its system is removed from it:
+the set is saved anew without it, the other components as they are. It is a
+take-over of the set: its running owner is refused and told, and restores again.
+Registered again under that id, the component starts fresh. Older versions of the
+set still have it, as long as the history reaches, and rolling ~set back to one of
+them brings it back with all the others.
+
+A delete that was interrupted is completed by the same command.`,
 		Args:              exactly(1),
 		ValidArgsFunction: a.completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -28,32 +38,84 @@ restores it starts fresh. There is no way back: export first.`,
 			}
 			defer o.Close()
 			id := o.Name(args[0])
-			if _, err := o.LoadState(ctx, id); err != nil && survey.VerdictOf(err) == survey.Missing {
-				return unknown(ctx, o, id, err)
-			} else if err != nil && survey.VerdictOf(err) == survey.Unreadable {
-				return err
-			}
-			after := effect(ctx, o, id)
-			question := fmt.Sprintf("%s\nDelete %q with all its generations? Then %s.", a.situation(ctx, o, id), id, after)
-			if err := a.term.Confirm(ctx, question, yes); err != nil {
-				return err
-			}
-			if err := o.DeleteState(ctx, id); err != nil {
-				return err
-			}
-			f, err := o.Fence(ctx, id)
+			plan, err := planDeletion(ctx, o, id, own)
 			if err != nil {
 				return err
 			}
-			if a.term.JSON {
-				return a.term.Emit(map[string]any{"id": id, "deleted": true, "fence": f, "effect": after})
+			question := fmt.Sprintf("%s\n%s? Then %s.", a.situation(ctx, o, plan.now), plan.what, plan.after)
+			if err := a.term.Confirm(ctx, question, yes); err != nil {
+				return err
 			}
-			a.term.Printf("%s: deleted; its fence is epoch %d, version %d, and %s\n", ui.Plain(id), f.Epoch, f.Version, after)
-			return nil
+			d, err := plan.do(ctx, o.Store, id)
+			if err != nil {
+				return refusedElsewhere(err)
+			}
+			return a.printDeletion(d, plan.after)
 		},
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVar(&own, "own", false, "only what is stored of the component by itself; a set keeps it")
 	return cmd
+}
+
+func (a *app) printDeletion(d *transfer.Deletion, after string) error {
+	if a.term.JSON {
+		return a.term.Emit(struct {
+			*transfer.Deletion
+			Deleted bool   `json:"deleted"`
+			Effect  string `json:"effect"`
+		}{d, true, after})
+	}
+	what := fmt.Sprintf("deleted; its fence is epoch %d, version %d", d.Fence.Epoch, d.Fence.Version)
+	if d.In != "" {
+		what = fmt.Sprintf("removed; version %d of %s is without it", d.As, ui.Plain(d.In))
+	}
+	a.term.Printf("%s: %s, and %s\n", ui.Plain(d.ID), what, after)
+	return nil
+}
+
+// A planned deletion, for someone who is to agree to it.
+type planned struct {
+	now   survey.Component // what goes
+	what  string
+	after string // what it leads to
+	do    func(context.Context, *survey.Store, string) (*transfer.Deletion, error)
+}
+
+// planDeletion finds out what the deletion of a component would do.
+func planDeletion(ctx context.Context, o *opened, id string, ownOnly bool) (*planned, error) {
+	own, _ := o.Newest(ctx, id)
+	if own.Verdict == survey.Unreadable {
+		return nil, own.Err()
+	}
+	p := &planned{now: own, what: fmt.Sprintf("Delete %q with all its generations", id), do: transfer.Delete}
+	var removal *transfer.Removal
+	if ownOnly {
+		p.what, p.do = fmt.Sprintf("Delete all generations that are stored of %q by itself", id), transfer.DeleteOwn
+	} else {
+		var err error
+		if removal, err = transfer.PlanRemoval(ctx, o.Store, id); err != nil {
+			return nil, refusedElsewhere(err)
+		}
+	}
+	if removal == nil {
+		p.after = effect(ctx, o, id)
+		return p, unknown(ctx, o, id, missing(own))
+	}
+	if c := o.Set(ctx, id).Restored(own); c.In != "" {
+		p.now = c
+	}
+	p.what += fmt.Sprintf(" and remove it from %q", removal.Set)
+	p.after = "the other components of the set stay as they are; its running owner is refused until it restores, and registered again this component starts fresh"
+	return p, nil
+}
+
+// missing returns why there is nothing to delete, nil if there is something.
+func missing(c survey.Component) error {
+	if c.Verdict != survey.Missing {
+		return nil
+	}
+	return c.Err()
 }
 
 // effect says what the deletion of a component, or of a set, leads to.

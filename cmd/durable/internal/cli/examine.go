@@ -13,6 +13,7 @@ import (
 	"github.com/durablestate/durable"
 	"github.com/durablestate/durable/cmd/durable/internal/survey"
 	"github.com/durablestate/durable/cmd/durable/internal/ui"
+	"github.com/durablestate/durable/internal/store"
 )
 
 // versions names the versions of what looks and what it reads.
@@ -94,7 +95,7 @@ func (a *app) contents(ctx context.Context, o *opened) []finding {
 	for _, r := range rows {
 		ahead = max(ahead, r.SavedAt.Sub(now))
 		if survey.Internal(r.ID) {
-			if path.Base(r.ID) == "~starts" {
+			if path.Base(r.ID) == store.StartsID {
 				found = append(found, starts(ctx, o, r.ID)...)
 			} else {
 				aside++
@@ -150,7 +151,7 @@ func superseded(r listed) []finding {
 	case r.Verdict == survey.Removed:
 		return []finding{{"superseded", "info", r.ID, r.Detail, "durable delete removes what is left of it"}}
 	case r.Own > 0:
-		return []finding{{"superseded", "info", r.ID, fmt.Sprintf("its own version %d is older than version %d in %s", r.Own, r.Version, r.In), "durable delete removes it when nobody needs it"}}
+		return []finding{{"superseded", "info", r.ID, fmt.Sprintf("its own version %d is older than version %d in %s", r.Own, r.Version, r.In), "durable delete --own removes it when nobody needs it"}}
 	case len(r.Older) > 0:
 		return []finding{{"superseded", "info", r.ID, "the set is " + place(r), "durable delete removes it when nobody needs it"}}
 	}

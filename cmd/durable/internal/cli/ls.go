@@ -33,8 +33,8 @@ func (a *app) ls() *cobra.Command {
 generation of each and changes nothing. A line's verdict is ok, unverified (a
 plain value), fell-back (the newest generation does not verify, an older one
 does), expired, lost, corrupt, too-new or unreadable; missing or removed of what
-is still stored and a restart does not take, because its set was deleted or says
-that the program has no such component any more.
+is still stored and a restart does not take, because its set was deleted or the
+component was removed from it.
 
 The components of a consistent set are listed as a restart finds them: in the set,
 or by themselves where that state is newer.`,

@@ -73,8 +73,12 @@ func unknown(ctx context.Context, o *opened, id string, err error) error {
 		return err
 	}
 	own, _ := o.Newest(ctx, id)
-	if set := o.Set(ctx, id); !survey.IsSet(id) && set.Has(id) && set.Restored(own).In != "" {
-		return fail(exitRefused, "%q has no state of its own, it is saved as a part of %q: name that", id, survey.SetOf(id))
+	switch set := o.Set(ctx, id); {
+	case survey.IsSet(id):
+	case set.Has(id) && set.Restored(own).In != "":
+		return fail(exitRefused, "%q has no state of its own, it is saved as a part of %q: name that", id, set.ID)
+	case set.Removed(id):
+		return fail(exitNotFound, "%q was removed from %q", id, set.ID)
 	}
 	f, ferr := o.Fence(ctx, id)
 	if ferr == nil && f.Version > 0 {

@@ -47,15 +47,14 @@ refused and the error names that place.`,
 			if err := mayRollBack(ctx, o, id, version, force); err != nil {
 				return err
 			}
-			question := fmt.Sprintf("%s\nRoll %q back to version %d?", a.situation(ctx, o, id), id, version)
+			now, _ := o.Newest(ctx, id)
+			question := fmt.Sprintf("%s\nRoll %q back to version %d?", a.situation(ctx, o, now), id, version)
 			if err := a.term.Confirm(ctx, question, yes); err != nil {
 				return err
 			}
 			r, err := transfer.RollBack(ctx, o.Store, id, version)
-			if errors.Is(err, transfer.ErrElsewhere) {
-				return &failure{exitRefused, err}
-			} else if err != nil {
-				return err
+			if err != nil {
+				return refusedElsewhere(err)
 			}
 			if a.term.JSON {
 				return a.term.Emit(r)
@@ -77,7 +76,7 @@ func mayRollBack(ctx context.Context, o *opened, id string, version uint64, forc
 		return err
 	}
 	if err := transfer.Elsewhere(ctx, o.Store, id); err != nil {
-		return &failure{exitRefused, err}
+		return refusedElsewhere(err)
 	}
 	if notThere {
 		return noVersion(ctx, o, id, version, err)
@@ -88,10 +87,22 @@ func mayRollBack(ctx context.Context, o *opened, id string, version uint64, forc
 	return nil
 }
 
+// refusedElsewhere gives an error that names another place the exit code of a
+// refusal.
+func refusedElsewhere(err error) error {
+	if errors.Is(err, transfer.ErrElsewhere) {
+		return &failure{exitRefused, err}
+	}
+	return err
+}
+
 // situation says what there is and who owns it, for someone who is about to
 // change it.
-func (a *app) situation(ctx context.Context, o *opened, id string) string {
-	c, _ := o.Newest(ctx, id)
-	own := o.Ownership(ctx, survey.LeaseOf(id))
-	return fmt.Sprintf("%s: version %d, %s old, %s, %s; %s", ui.Plain(id), c.Version, ui.Since(c.SavedAt, time.Now()), ui.Size(c.Bytes), c.Verdict, ui.Plain(own.String()))
+func (a *app) situation(ctx context.Context, o *opened, c survey.Component) string {
+	own := o.Ownership(ctx, survey.LeaseOf(c.ID))
+	where := ""
+	if c.In != "" {
+		where = ", in " + ui.Plain(c.In)
+	}
+	return fmt.Sprintf("%s: version %d, %s old, %s, %s%s; %s", ui.Plain(c.ID), c.Version, ui.Since(c.SavedAt, time.Now()), ui.Size(c.Bytes), c.Verdict, where, ui.Plain(own.String()))
 }

@@ -79,7 +79,7 @@ func TestAMemberIsNotMovedWithoutItsSet(t *testing.T) {
 	o.save(t, 10)
 	require.NoError(t, o.cp.Close())
 	require.Contains(t, ok(t, "__complete", "-c", p.config, "--system", "app", "show", ""), "~set\nleft\nright\n")
-	for _, args := range [][]string{{"export", filepath.Join(t.TempDir(), "x"), "app/left"}, {"verify", "app/left"}, {"delete", "app/left", "--yes"}} {
+	for _, args := range [][]string{{"export", filepath.Join(t.TempDir(), "x"), "app/left"}, {"verify", "app/left"}, {"delete", "app/left", "--own", "--yes"}} {
 		fails(t, 5, `saved as a part of "app/~set"`, append(args, "-c", p.config)...)
 	}
 	fails(t, 5, `saved as a part of "app/~set"`, "copy", "--from", p.config, "--to", filePlace(t).config, "app/left")

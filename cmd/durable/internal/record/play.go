@@ -76,6 +76,9 @@ func (r *recorder) together() error {
 	}
 	r.shell("durable history -c redis.yaml '~set'")
 	r.stopHarness(true)
+	r.say("A component that the program is not to have any more is removed from the set:")
+	r.shell("durable delete -c redis.yaml rule_engine", "durable delete -c redis.yaml rule_engine --yes", "durable show -c redis.yaml rule_engine",
+		"durable drill -c redis.yaml")
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/internal/store"
 )
 
 // A Verdict says in a word how sound a component or a generation is.
@@ -14,17 +15,17 @@ type Verdict string
 
 // The verdicts. All but OK, Unverified and Removed are something to look at.
 const (
-	OK         Verdict = "ok"         // every byte that was looked at verifies
-	Unverified Verdict = "unverified" // a plain value without checksums
-	Degraded   Verdict = "degraded"   // the newest generation verifies, an older one does not
-	FellBack   Verdict = "fell-back"  // the newest generation does not verify, an older one does
-	Expired    Verdict = "expired"    // its TTL ended
-	Lost       Verdict = "lost"       // gone before its TTL
-	Corrupt    Verdict = "corrupt"    // nothing verifies
-	TooNew     Verdict = "too-new"    // a newer program wrote it
-	Missing    Verdict = "missing"    // never saved, or deleted
-	Removed    Verdict = "removed"    // the program has no such component any more
-	Unreadable Verdict = "unreadable" // it could not be read
+	OK         Verdict = "ok"                    // every byte that was looked at verifies
+	Unverified Verdict = "unverified"            // a plain value without checksums
+	Degraded   Verdict = "degraded"              // the newest generation verifies, an older one does not
+	FellBack           = Verdict(store.FellBack) // the newest generation does not verify, an older one does
+	Expired            = Verdict(store.Expired)  // its TTL ended
+	Lost               = Verdict(store.Lost)     // gone before its TTL
+	Corrupt            = Verdict(store.Corrupt)  // nothing verifies
+	TooNew             = Verdict(store.TooNew)   // a newer program wrote it
+	Missing    Verdict = "missing"               // never saved, or deleted
+	Removed    Verdict = "removed"               // it was removed from the set of its system
+	Unreadable Verdict = "unreadable"            // it could not be read
 )
 
 // Sound reports whether a restore would give the newest state back, if there is to
@@ -33,18 +34,17 @@ func (v Verdict) Sound() bool { return v == OK || v == Unverified || v == Remove
 
 // VerdictOf names the error of a load.
 func VerdictOf(err error) Verdict {
-	for _, c := range []struct {
-		err error
-		v   Verdict
-	}{
-		{nil, OK}, {durable.ErrNotFound, Missing}, {durable.ErrExpired, Expired}, {durable.ErrLost, Lost},
-		{durable.ErrCorrupt, Corrupt}, {durable.ErrTooNew, TooNew},
-	} {
-		if errors.Is(err, c.err) {
-			return c.v
-		}
+	if err == nil {
+		return OK
 	}
-	return Unreadable
+	switch o := store.OutcomeOf(err); o {
+	case store.FirstBoot:
+		return Missing
+	case store.Unreachable:
+		return Unreadable
+	default:
+		return Verdict(o)
+	}
 }
 
 // A Component is what was found out about one component.
@@ -88,6 +88,15 @@ func (s *Store) Newest(ctx context.Context, id string) (Component, *durable.Snap
 
 // Err returns why there is no state, nil if there is one.
 func (c *Component) Err() error { return c.err }
+
+// found is the component as one of the two places that a restart chooses from.
+func (c *Component) found() store.Found {
+	f := store.Found{Fence: store.Fence{Epoch: c.Epoch, Version: max(c.Version, c.LastVersion)}, Err: c.err}
+	if c.err == nil {
+		f.Version, f.LastVersion = c.Version, c.LastVersion
+	}
+	return f
+}
 
 func (c *Component) fail(err error) {
 	c.err, c.Detail = err, err.Error()

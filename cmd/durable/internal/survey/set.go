@@ -2,9 +2,10 @@ package survey
 
 import (
 	"context"
-	"errors"
+	"crypto/rand"
 	"fmt"
 	"path"
+	"time"
 
 	"github.com/durablestate/durable"
 	"github.com/durablestate/durable/internal/envelope"
@@ -18,79 +19,72 @@ type Member struct {
 	Err error  // why Snapshot is empty
 	durable.Snapshot
 
-	// Deleted says that the program has no such component any more. Epoch and
-	// Version tell up to where its states are not to come back.
+	// Deleted says that the component was removed. Epoch and Version tell up to
+	// where its states are not to come back.
 	Deleted bool
 }
 
-// Members reads the state of a consistent set: the envelopes of its components,
-// one after the other. The error says why nothing can be read behind the members;
-// one whose content does not verify has an error of its own. They alias data.
+// Members reads the state of a consistent set. The error says why nothing can be
+// read behind the members; one whose content does not verify has an error of its
+// own. They alias data.
 func Members(data []byte) ([]Member, error) {
-	var list []Member
-	seen := map[string]bool{}
-	for len(data) > 0 {
-		h, err := envelope.ParseHeader(data)
-		if err != nil {
-			return list, fmt.Errorf("member %d: %w", len(list)+1, err)
+	entries, err := envelope.ReadSet(data)
+	list := make([]Member, len(entries))
+	for i, e := range entries {
+		list[i] = Member{ID: e.ID, Raw: e.Raw, Err: e.Err, Deleted: e.Deleted()}
+		if e.Record != nil {
+			list[i].Snapshot = durable.Snapshot(e.Record.Snapshot)
 		}
-		if h.Len() > len(data) {
-			return list, fmt.Errorf("member %d: %w: cut off", len(list)+1, durable.ErrCorrupt)
-		}
-		m := Member{ID: h.ID, Raw: data[:h.Len()]}
-		data = data[h.Len():]
-		if seen[m.ID] {
-			return list, fmt.Errorf("%w: %q is in it twice", durable.ErrCorrupt, m.ID)
-		}
-		seen[m.ID] = true
-		m.open(h)
-		list = append(list, m)
 	}
-	return list, nil
-}
-
-func (m *Member) open(h *envelope.Header) {
-	r, err := h.Verify(m.Raw)
-	switch {
-	case err != nil:
-		m.Err = err
-	case r.Kind == envelope.Snapshot, r.Kind == envelope.Deletion:
-		m.Snapshot, m.Deleted = durable.Snapshot(r.Snapshot), r.Kind == envelope.Deletion
-	default:
-		m.Err = fmt.Errorf("%w: it holds no state", durable.ErrCorrupt)
+	if err != nil {
+		err = fmt.Errorf("member %d: %w", len(list)+1, err)
 	}
-}
-
-// seal returns the envelope of a member.
-func (m *Member) seal() ([]byte, error) {
-	kind := envelope.Snapshot
-	if m.Deleted {
-		kind = envelope.Deletion
-	}
-	return envelope.Append(nil, &envelope.Record{ID: m.ID, Kind: kind, Snapshot: store.Snapshot(m.Snapshot)})
+	return list, err
 }
 
 // Reseal returns the state of a set with every member under another epoch and
 // version, so that a restart prefers it to states of their own that the members
 // have from before. What does not verify stays as it is.
 func Reseal(data []byte, epoch, version uint64) ([]byte, error) {
-	members, err := Members(data)
+	return rewrite(data, func(e *envelope.Entry) *envelope.Record {
+		if e.Err == nil {
+			e.Record.Epoch, e.Record.Version = epoch, version
+		}
+		return e.Record
+	})
+}
+
+// Without returns the state of a set with the deletion of a member in its place, up
+// to where its states are not to come back. The others stay byte for byte.
+func Without(data []byte, member string, gone Fence) ([]byte, error) {
+	return rewrite(data, func(e *envelope.Entry) *envelope.Record {
+		if e.ID != member {
+			return nil
+		}
+		return &envelope.Record{ID: member, Kind: envelope.Deletion, Snapshot: store.Snapshot{
+			Epoch: gone.Epoch, Version: gone.Version, WriteID: rand.Text(), SavedAt: time.Now(),
+		}}
+	})
+}
+
+// rewrite returns the state of a set with the records that change returns in place
+// of its members. Where it returns nil the member stays byte for byte.
+func rewrite(data []byte, change func(e *envelope.Entry) *envelope.Record) ([]byte, error) {
+	entries, err := envelope.ReadSet(data)
 	if err != nil {
 		return nil, err
 	}
-	var out []byte
-	for i := range members {
-		m := &members[i]
-		raw := m.Raw
-		if m.Err == nil {
-			m.Epoch, m.Version = epoch, version
-			if raw, err = m.seal(); err != nil {
+	raws := make([][]byte, len(entries))
+	for i := range entries {
+		raws[i] = entries[i].Raw
+		if r := change(&entries[i]); r != nil {
+			if raws[i], err = envelope.Append(nil, r); err != nil {
 				return nil, err
 			}
 		}
-		out = append(out, raw...)
 	}
-	return append([]byte{}, out...), nil
+	data, _ = envelope.JoinSet(raws)
+	return data, nil
 }
 
 // A Set is what is known of the consistent set of a system, without its states.
@@ -108,7 +102,7 @@ type Set struct {
 // belongs.
 func SetOf(id string) string {
 	dir, _ := path.Split(id)
-	return dir + "~set"
+	return dir + store.SetID
 }
 
 // MemberOf returns the id of a component in the set of its system.
@@ -145,7 +139,7 @@ func (s *Store) Set(ctx context.Context, id string) *Set {
 
 // Existed reports whether there was ever a set. Of one that was deleted the store
 // remembers the version, which tells whether it is newer than other states.
-func (s *Set) Existed() bool { return s.whole().existed() }
+func (s *Set) Existed() bool { return s.Newest.found().Existed() }
 
 // Stored reports whether the set is stored.
 func (s *Set) Stored() bool { return s.err == nil }
@@ -156,8 +150,7 @@ func (s *Set) Has(id string) bool {
 	return i >= 0 && !s.Members[i].Deleted
 }
 
-// Removed reports whether the set says that the program has no such component any
-// more.
+// Removed reports whether the component was removed from the set.
 func (s *Set) Removed(id string) bool {
 	i := s.index(MemberOf(id))
 	return i >= 0 && s.Members[i].Deleted
@@ -171,56 +164,83 @@ func (s *Set) index(member string) int {
 	return -1
 }
 
-func (s *Set) whole() found { return foundAs(s.Newest) }
-
 // part returns what the set tells about a component.
-func (s *Set) part(id string) found {
-	f := s.whole()
-	if f.err != nil {
+func (s *Set) part(id string) store.Found {
+	f := s.Newest.found()
+	if f.Err != nil {
 		return f
 	}
-	switch i := s.index(MemberOf(id)); {
-	case i < 0 && s.Damaged == nil:
-		return found{err: durable.ErrNotFound}
-	case i < 0:
-		f.err = fmt.Errorf("%w: the set cannot be read beyond its first %d components: %w", durable.ErrCorrupt, len(s.Members), s.Damaged)
-	case s.Members[i].Err != nil:
-		f.err = s.Members[i].Err
-	case s.Members[i].Deleted:
-		f.err, f.epoch, f.version = durable.ErrNotFound, s.Members[i].Epoch, s.Members[i].Version
-	default:
-		f.epoch, f.version = s.Members[i].Epoch, s.Members[i].Version
+	i := s.index(MemberOf(id))
+	if i < 0 && s.Damaged == nil {
+		return store.Found{Err: durable.ErrNotFound}
+	} else if i < 0 {
+		f.Err = fmt.Errorf("%w: the set cannot be read beyond its first %d components: %w", durable.ErrCorrupt, len(s.Members), s.Damaged)
+		return f
+	}
+	m := &s.Members[i]
+	if m.Err != nil {
+		f.Err = m.Err
+		return f
+	}
+	f.Fence = store.Fence{Epoch: m.Epoch, Version: m.Version}
+	if m.Deleted {
+		f.Err = durable.ErrNotFound
 	}
 	return f
 }
 
+// Outlives reports that a restart would take a component from the set if what is
+// stored of it by itself, up to the fence own, were deleted.
+func (s *Set) Outlives(id string, own Fence) bool {
+	part := s.part(id)
+	deleted := store.Found{Fence: store.Fence(own), Err: durable.ErrNotFound}
+	return VerdictOf(part.Err) != Missing && !store.Choose(deleted, part).Own
+}
+
 // Restored returns what a restart restores of a component of which own is stored
-// by itself: that, or what the set has. It is the decision of the library.
+// by itself: that, or what the set has.
 func (s *Set) Restored(own Component) Component {
-	mine, part := foundAs(own), s.part(own.ID)
-	if isNewer(mine, part) {
-		return own
-	}
-	c := Component{ID: own.ID, In: s.ID, Epoch: part.epoch, LastVersion: part.version, Verdict: VerdictOf(part.err), err: part.err}
-	if part.err != nil {
-		c.Detail = fmt.Sprintf("its newest state was in %s: %v", s.ID, part.err)
-		if errors.Is(part.err, durable.ErrNotFound) {
-			c.Detail = s.ID + " was deleted after this state was saved: a restart starts fresh"
-			if s.Stored() {
-				c.Verdict, c.Detail = Removed, "the program has no such component any more, says "+s.ID+": it would start fresh"
-			}
+	mine, part := own.found(), s.part(own.ID)
+	choice := store.Choose(mine, part)
+	c := own
+	switch {
+	case !choice.Own && part.Err != nil:
+		return s.without(own.ID, part)
+	case !choice.Own:
+		c = s.with(own.ID)
+		if mine.Existed() {
+			c.Own = mine.Fence.Version
 		}
-		return c
 	}
-	i := s.index(MemberOf(own.ID))
-	m, n := &s.Members[i], &s.Newest
-	c.Verdict, c.Detail, c.Version, c.LastVersion, c.Epoch, c.SavedAt = n.Verdict, n.Detail, n.Version, n.LastVersion, n.Epoch, n.SavedAt
-	c.Codec, c.Schema, c.Bytes = m.Codec, m.Schema, int64(s.Sizes[i])
-	if mine.existed() {
-		c.Own = max(own.Version, own.LastVersion)
+	if choice.FellBackFrom > 0 {
+		c.Verdict, c.LastVersion, c.Detail = FellBack, choice.FellBackFrom, "what is newer in "+s.ID+" does not verify"
+		if !choice.Own {
+			c.Detail = "what is newer by itself does not verify"
+		}
 	}
-	if mine.err == nil && own.LastVersion > max(own.Version, part.version) {
-		c.Verdict, c.LastVersion, c.Detail = FellBack, own.LastVersion, "what is newer by itself does not verify"
+	return c
+}
+
+// with returns a component as the set has it. Its version and age are those of the
+// cut.
+func (s *Set) with(id string) Component {
+	i := s.index(MemberOf(id))
+	n, m := &s.Newest, &s.Members[i]
+	return Component{ID: id, In: s.ID, Verdict: n.Verdict, Detail: n.Detail, Version: n.Version, LastVersion: n.LastVersion, Epoch: n.Epoch, SavedAt: n.SavedAt,
+		Codec: m.Codec, Schema: m.Schema, Bytes: int64(s.Sizes[i])}
+}
+
+// without returns a component whose newest state was in the set, which has none of
+// it that could be restored.
+func (s *Set) without(id string, part store.Found) Component {
+	c := Component{ID: id, In: s.ID, Epoch: part.Fence.Epoch, LastVersion: part.Fence.Version, Verdict: VerdictOf(part.Err), err: part.Err}
+	switch {
+	case c.Verdict != Missing:
+		c.Detail = fmt.Sprintf("its newest state was in %s: %v", s.ID, part.Err)
+	case s.Stored():
+		c.Verdict, c.Detail = Removed, "it was removed from "+s.ID+": it would start fresh"
+	default:
+		c.Detail = s.ID + " was deleted after this state was saved: a restart starts fresh"
 	}
 	return c
 }

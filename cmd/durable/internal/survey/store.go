@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/internal/store"
 )
 
 // A Store is an adapter with all that this tool needs of it, and the part of it
@@ -39,26 +40,24 @@ func New(a durable.StateAdapter, namespace string) (*Store, error) {
 // Name returns the full id of a component that was named with or without its
 // namespace.
 func (s *Store) Name(id string) string {
-	if strings.HasPrefix(id, s.Namespace) || strings.HasPrefix(id, asidePrefix) {
+	if strings.HasPrefix(id, s.Namespace) || strings.HasPrefix(id, store.AsidePrefix) {
 		return id
 	}
 	return s.Namespace + id
 }
 
-const asidePrefix = "~aside/"
-
 // Internal reports whether id is no component of a program but something that the
 // library keeps about one. The consistent set of a system is not internal.
 func Internal(id string) bool {
-	return strings.HasPrefix(id, asidePrefix) || path.Base(id) == "~starts"
+	return strings.HasPrefix(id, store.AsidePrefix) || path.Base(id) == store.StartsID
 }
 
 // IsSet reports whether id holds all components of a system as one snapshot.
-func IsSet(id string) bool { return path.Base(id) == "~set" }
+func IsSet(id string) bool { return path.Base(id) == store.SetID }
 
 // LeaseOf returns the name of the lease that covers the component id.
 func LeaseOf(id string) string {
-	if rest, ok := strings.CutPrefix(id, asidePrefix); ok {
+	if rest, ok := strings.CutPrefix(id, store.AsidePrefix); ok {
 		_, id, _ = strings.Cut(rest, "/") // behind epoch and version
 	}
 	dir, _ := path.Split(id)
@@ -84,7 +83,7 @@ func (s *Store) IDs(ctx context.Context) ([]string, error) {
 }
 
 func (s *Store) covers(id string) bool {
-	return strings.HasPrefix(id, s.Namespace) || strings.HasPrefix(id, asidePrefix) && strings.HasPrefix(LeaseOf(id)+"/", s.Namespace)
+	return strings.HasPrefix(id, s.Namespace) || strings.HasPrefix(id, store.AsidePrefix) && strings.HasPrefix(LeaseOf(id)+"/", s.Namespace)
 }
 
 // A Fence is what the store will refuse: lower epochs, and versions up to this.
@@ -115,18 +114,8 @@ func (s *Store) fence(ctx context.Context, id string) (Fence, error) {
 	switch {
 	case err == nil:
 		return Fence{snap.Epoch, max(snap.Version, snap.LastVersion)}, nil
-	case errors.As(err, &e) && answered(err):
+	case errors.As(err, &e) && VerdictOf(err) != Unreadable:
 		return Fence{e.Epoch, e.Version}, nil
 	}
 	return Fence{}, fmt.Errorf("the fence cannot be read: %w", err)
-}
-
-// answered reports that err is what a store says of a state, not a failure to ask.
-func answered(err error) bool {
-	for _, a := range []error{durable.ErrNotFound, durable.ErrExpired, durable.ErrLost, durable.ErrCorrupt, durable.ErrTooNew} {
-		if errors.Is(err, a) {
-			return true
-		}
-	}
-	return false
 }

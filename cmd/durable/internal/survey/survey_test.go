@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -112,21 +111,26 @@ func TestDeletedComponentsAreListedWhereTheyAreAskedFor(t *testing.T) {
 	}
 }
 
-func TestSetsThatAreCutOffOrHoldAComponentTwiceAreNotRead(t *testing.T) {
+func TestASetWithoutAMemberKeepsTheOthersByteForByte(t *testing.T) {
 	member := func(id string) []byte {
-		b, err := durable.EncodeSnapshot(id, &durable.Snapshot{Version: 1, WriteID: "w", Data: []byte(strings.Repeat("x", 50))})
+		b, err := durable.EncodeSnapshot(id, &durable.Snapshot{Epoch: 1, Version: 2, WriteID: "w", Codec: "json", Data: []byte(`{"n":1}`)})
 		require.NoError(t, err)
 		return b
 	}
-	one, two := member("one"), member("two")
-	members, err := survey.Members(slices.Concat(one, two))
-	require.NoError(t, err)
-	require.Len(t, members, 2)
-	_, err = survey.Members(slices.Concat(one, one))
-	require.ErrorIs(t, err, durable.ErrCorrupt)
-	for cut := 1; cut < len(two); cut++ {
-		members, err := survey.Members(slices.Concat(one, two[:cut]))
-		require.Error(t, err)
-		require.Len(t, members, 1)
+	left, mid, right := member("left"), member("mid"), member("right")
+	right[len(right)-1] ^= 1 // it does not verify
+	for i, id := range []string{"left", "mid", "right"} {
+		data, err := survey.Without(slices.Concat(left, mid, right), id, survey.Fence{Epoch: 7, Version: 9})
+		require.NoError(t, err)
+		members, err := survey.Members(data)
+		require.NoError(t, err)
+		for j, raw := range [][]byte{left, mid, right} {
+			require.Equal(t, i == j, members[j].Deleted)
+			require.Equal(t, i != j, slices.Equal(raw, members[j].Raw))
+		}
+		require.Equal(t, [2]uint64{7, 9}, [2]uint64{members[i].Epoch, members[i].Version})
+		require.Empty(t, members[i].Data)
 	}
+	_, err := survey.Without(slices.Concat(left, mid[:20]), "left", survey.Fence{})
+	require.ErrorIs(t, err, durable.ErrCorrupt, "what is behind it would be lost")
 }

@@ -22,7 +22,7 @@ type Rollback struct {
 	Epoch   uint64 `json:"epoch"`
 }
 
-// takeOvers is how often a rollback begins again because an owner restored the
+// takeOvers is how often a take-over begins again because an owner restored the
 // component at the same moment.
 const takeOvers = 5
 
@@ -42,16 +42,22 @@ func RollBack(ctx context.Context, s *survey.Store, id string, version uint64) (
 	if err != nil {
 		return nil, err
 	}
+	var r *Rollback
+	err = insist(func() error {
+		r, err = rollBackOnce(ctx, s, id, old)
+		return err
+	})
+	return r, err
+}
+
+// insist repeats a take-over while owners come in between.
+func insist(do func() error) (err error) {
 	for range takeOvers {
-		var r *Rollback
-		if r, err = rollBackOnce(ctx, s, id, old); err == nil {
-			return r, nil
-		}
-		if !errors.Is(err, durable.ErrFenced) && !errors.Is(err, durable.ErrConflict) {
-			break
+		if err = do(); !errors.Is(err, durable.ErrFenced) && !errors.Is(err, durable.ErrConflict) {
+			return err
 		}
 	}
-	return nil, err
+	return err
 }
 
 func rollBackOnce(ctx context.Context, s *survey.Store, id string, old *durable.Snapshot) (*Rollback, error) {
@@ -59,14 +65,9 @@ func rollBackOnce(ctx context.Context, s *survey.Store, id string, old *durable.
 	if err != nil {
 		return nil, err
 	}
-	epoch, err := above(ctx, s, id, others)
+	epoch, err := takeOver(ctx, s, id, others)
 	if err != nil {
 		return nil, err
-	}
-	for _, claimed := range append(others, id) {
-		if err := s.ClaimState(ctx, claimed, epoch); err != nil {
-			return nil, err
-		}
 	}
 	if err := Elsewhere(ctx, s, id); err != nil { // nobody below can save any more
 		return nil, err
@@ -96,7 +97,7 @@ func rollBackOnce(ctx context.Context, s *survey.Store, id string, old *durable.
 	if err != nil {
 		return nil, err
 	}
-	return r, confirm(ctx, s, r, data)
+	return r, confirm(ctx, s, id, r.Version, data)
 }
 
 // otherPlaces returns where else the owner of a component may save it.
@@ -118,6 +119,21 @@ func otherPlaces(ctx context.Context, s *survey.Store, id string, old *durable.S
 	}
 	slices.Sort(ids)
 	return slices.Compact(ids), nil
+}
+
+// takeOver claims a component and the other places where its owner may save it, and
+// returns the epoch. The owner is refused from then on.
+func takeOver(ctx context.Context, s *survey.Store, id string, others []string) (uint64, error) {
+	epoch, err := above(ctx, s, id, others)
+	if err != nil {
+		return 0, err
+	}
+	for _, place := range append(others, id) {
+		if err := s.ClaimState(ctx, place, epoch); err != nil {
+			return 0, err
+		}
+	}
+	return epoch, nil
 }
 
 // above returns an epoch above that of the owner and of every place.
@@ -173,20 +189,20 @@ func without(v survey.Verdict) bool {
 	return v == survey.Missing || v == survey.Removed || v == survey.Expired || v == survey.Lost || v == survey.Corrupt
 }
 
-// confirm reads the new version back.
-func confirm(ctx context.Context, s *survey.Store, r *Rollback, data []byte) error {
-	got, err := s.LoadSnapshot(ctx, r.ID, r.Version)
+// confirm reads the new version of a component or set back.
+func confirm(ctx context.Context, s *survey.Store, id string, version uint64, data []byte) error {
+	got, err := s.LoadSnapshot(ctx, id, version)
 	switch {
 	case err != nil:
 		return err
 	case !bytes.Equal(got.Data, data):
-		return fmt.Errorf("version %d is not what was saved", r.Version)
-	case survey.IsSet(r.ID) || survey.Internal(r.ID):
+		return fmt.Errorf("version %d is not what was saved", version)
+	case survey.IsSet(id) || survey.Internal(id):
 		return nil
 	}
-	own, _ := s.Newest(ctx, r.ID)
-	if c := s.Set(ctx, r.ID).Restored(own); c.In != "" {
-		return fmt.Errorf("%w: version %d was saved, and %s", ErrElsewhere, r.Version, c.Detail)
+	own, _ := s.Newest(ctx, id)
+	if c := s.Set(ctx, id).Restored(own); c.In != "" {
+		return fmt.Errorf("%w: version %d was saved, and %s", ErrElsewhere, version, c.Detail)
 	}
 	return nil
 }

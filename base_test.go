@@ -13,6 +13,7 @@ import (
 	"github.com/durablestate/durable"
 	"github.com/durablestate/durable/internal/memstore"
 	"github.com/durablestate/durable/internal/store"
+	"github.com/durablestate/durable/internal/testkit"
 )
 
 // A stub is a memory store of which a test replaces a part.
@@ -76,7 +77,7 @@ func TestASaveUnderAnEpochOfItsOwnIsNotRetriedWhenFenced(t *testing.T) {
 	}
 	err := a.SaveState(t.Context(), "c", &durable.Snapshot{Epoch: 5, Data: []byte("x")})
 	require.ErrorIs(t, err, durable.ErrFenced)
-	requireFence(t, err, 9, 0)
+	testkit.RequireFence(t, err, 9, 0)
 	require.Equal(t, 1, calls)
 }
 
@@ -113,22 +114,10 @@ func TestAStateAboveTheLimitIsRefusedBeforeItIsSent(t *testing.T) {
 		require.LessOrEqual(t, len(s.Data), 4)
 		return nil
 	}
-	require.NoError(t, a.SaveState(t.Context(), "c", snapshot(1, 1, "1234")))
-	err := a.SaveState(t.Context(), "c", snapshot(1, 2, "12345"))
+	require.NoError(t, a.SaveState(t.Context(), "c", testkit.Snapshot(1, 1, "1234")))
+	err := a.SaveState(t.Context(), "c", testkit.Snapshot(1, 2, "12345"))
 	require.ErrorIs(t, err, durable.ErrTooLarge)
 	require.ErrorContains(t, err, "MaxStateBytes")
-}
-
-func TestErrorsNameOperationComponentAdapterAndFence(t *testing.T) {
-	a := durable.NewMemoryAdapter(nil)
-	require.NoError(t, a.SaveState(t.Context(), "c", snapshot(5, 3, "x")))
-	err := a.SaveState(t.Context(), "c", snapshot(4, 4, "secret"))
-	require.EqualError(t, err, `durable: memory: save "c": fenced by a newer owner: epoch 4 is below 5 (fence: epoch 5, version 3)`)
-	var e *durable.Error
-	require.True(t, errors.As(err, &e))
-	require.Equal(t, "save", e.Op)
-	require.Equal(t, "c", e.ComponentID)
-	require.Equal(t, "memory", e.Adapter)
 }
 
 func TestALeaseIsAboveEveryEpochThatItsAdapterHasSeen(t *testing.T) {
@@ -136,13 +125,16 @@ func TestALeaseIsAboveEveryEpochThatItsAdapterHasSeen(t *testing.T) {
 	ctx := t.Context()
 	for name, see := range map[string]func(a *durable.MemoryAdapter){
 		"in a claim": func(a *durable.MemoryAdapter) { require.NoError(t, a.ClaimState(ctx, "c", ahead)) },
-		"in a save":  func(a *durable.MemoryAdapter) { require.NoError(t, a.SaveState(ctx, "c", snapshot(ahead, 1, "x"))) },
+		"in a save": func(a *durable.MemoryAdapter) {
+			require.NoError(t, a.SaveState(ctx, "c", testkit.Snapshot(ahead, 1, "x")))
+		},
 		"in a refusal": func(a *durable.MemoryAdapter) {
-			require.NoError(t, a.Memory().Claim(ctx, "c", ahead))
+			require.NoError(t, testkit.Memory(t, a).Claim(ctx, "c", ahead))
 			require.Error(t, a.ClaimState(ctx, "c", 1))
 		},
 		"in a load": func(a *durable.MemoryAdapter) {
-			require.NoError(t, a.Reopen().SaveState(ctx, "c", snapshot(ahead, 1, "x")))
+			saved := store.Snapshot(*testkit.Snapshot(ahead, 1, "x"))
+			require.NoError(t, testkit.Memory(t, a).Save(ctx, "c", &saved))
 			_, err := a.LoadState(ctx, "c")
 			require.NoError(t, err)
 		},

@@ -2,9 +2,7 @@ package durable
 
 import (
 	"math"
-	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -50,9 +48,7 @@ var durabilityLevel = regexp.MustCompile(`^(memory|fsync|replicated:[1-9][0-9]{0
 
 func (c *Config) readRedis(s *config.Section) {
 	set := c.settings
-	address := s.Secret("redis_url").Reveal()
-	mode := s.Choice("redis_mode", "standalone", "sentinel", "cluster")
-	master := s.Text("redis_master")
+	set.redisURL = s.RedisAddress()
 	set.redis = RedisOptions{
 		KeyPrefix:     s.Text("key_prefix"),
 		TTL:           set.ttl,
@@ -63,52 +59,8 @@ func (c *Config) readRedis(s *config.Section) {
 	if d := set.redis.Durability; d != "" && !durabilityLevel.MatchString(d) {
 		s.Refuse("durability", "must be memory, replicated:N (N replicas confirm, such as replicated:1) or fsync, not %s", s.Shown("durability"))
 	}
-	if master != "" && mode != "" && mode != "sentinel" {
-		s.Refuse("redis_master", "belongs to redis_mode sentinel")
-	}
-	switch {
-	case address != "":
-		set.redisURL = config.NewSecret(redisAddress(s, address, mode, master))
-	case set.adapter == "redis" && s.Missing("redis_url"):
+	if set.adapter == "redis" && s.Missing("redis_url") {
 		s.Refuse("redis_url", "is missing; adapter redis needs one, such as ${REDIS_URL}")
-	}
-}
-
-// redisAddress returns address with the parameters that the YAML keys add. It
-// only looks at what stands before and behind host and credentials: the rest is
-// for OpenRedisAdapter, which knows several hosts in one address.
-func redisAddress(s *config.Section, address, mode, master string) string {
-	scheme, _, ok := strings.Cut(address, "://")
-	if !ok || !slices.Contains([]string{"redis", "rediss", "unix"}, scheme) {
-		s.Refuse("redis_url", "must begin with redis://, rediss:// or unix://")
-		return ""
-	}
-	_, query, _ := strings.Cut(address, "?")
-	given, err := url.ParseQuery(query)
-	if _, bad := url.PathUnescape(address); err != nil || bad != nil {
-		s.Refuse("redis_url", "is malformed; percent-encode special characters, also in the password (a percent sign is %%25)")
-		return ""
-	}
-	added := url.Values{}
-	add := func(key, parameter, value string) {
-		if old := given.Get(parameter); value != "" && old == "" {
-			added.Set(parameter, value)
-		} else if value != "" && old != value {
-			s.Refuse(key, "differs from the parameter %s of redis_url; keep one", parameter)
-		}
-	}
-	add("redis_mode", "mode", mode)
-	add("redis_master", "master_name", master)
-	if mode == "sentinel" && master == "" && given.Get("master_name") == "" {
-		s.Refuse("redis_master", "is missing; redis_mode sentinel needs the name of the master")
-	}
-	switch {
-	case len(added) == 0:
-		return address
-	case query == "":
-		return strings.TrimSuffix(address, "?") + "?" + added.Encode()
-	default:
-		return address + "&" + added.Encode()
 	}
 }
 

@@ -68,7 +68,7 @@ func (a *noStore) SaveState(context.Context, string, *durable.Snapshot) error {
 }
 
 func TestAnIdleComponentCostsLittleMemoryAlsoAfterAnOutage(t *testing.T) {
-	const n, most = 20_000, 250 // bytes beyond the state and the id
+	const n, most = 20_000, 400 // bytes beyond the state and the id
 	ctx := context.Background()
 	ids := make([]string, n)
 	for i := range ids {

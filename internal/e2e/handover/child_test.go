@@ -19,7 +19,7 @@ import (
 
 // child says what a child is to be.
 type child struct {
-	Store   string // as for the crash tests
+	Store   string // see testkit.OpenStore
 	Process int    // number of this process, unique in the test
 	Holder  string // "": one of its own
 	Mutant  string // "": none; see mutate

@@ -49,7 +49,7 @@ crash:
 		go run ./internal/cmd/crashtable $(TESTFLAGS)
 
 handover:
-	DURABLE_HANDOVERS=$(or $(HANDOVERS),200) go test -count=1 -timeout 60m -v -run "^TestHandover_" .
+	DURABLE_HANDOVERS=$(or $(HANDOVERS),200) go test -count=1 -timeout 60m -v -run "^TestHandover_" ./internal/e2e/handover
 
 # The fraud pipeline under kills at random moments, KILLS for files and as many for Redis.
 consistency:

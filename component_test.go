@@ -3,18 +3,22 @@ package durable_test
 import (
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"math"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"github.com/durablestate/durable"
 	"github.com/stretchr/testify/require"
+
+	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/internal/testkit"
 )
 
 func register(t *testing.T, c durable.Component) error {
 	t.Helper()
-	return durable.New(durable.NewMemoryAdapter(nil), quiet()).Register("c", c)
+	return durable.New(durable.NewMemoryAdapter(nil), testkit.Quiet()).Register("c", c)
 }
 
 func TestTheZeroValueIsReadyToUseAndAMapIsMade(t *testing.T) {
@@ -41,12 +45,14 @@ func TestNumbersBehindAnAnyComeBackExactly(t *testing.T) {
 }
 
 func TestARestoreDecodesIntoAFreshStateAndNeverMerges(t *testing.T) {
-	c := durable.NewStatefulComponent(counts{Words: map[string]int{"old": 1}})
+	c := durable.NewStatefulComponent(testkit.Counts{Words: map[string]int{"old": 1}})
 	require.NoError(t, c.RestoreState([]byte(`{"Words":{"new":2}}`)))
-	c.View(func(s *counts) { require.Equal(t, map[string]int{"new": 2}, s.Words) })
+	c.View(func(s *testkit.Counts) { require.Equal(t, map[string]int{"new": 2}, s.Words) })
 	require.Error(t, c.RestoreState([]byte(`{"Words":{"half":3},`)))
 	require.Error(t, c.RestoreState([]byte(`{"Words":{"half":3}}{}`)))
-	c.View(func(s *counts) { require.Equal(t, map[string]int{"new": 2}, s.Words, "after an error it is as it was") })
+	c.View(func(s *testkit.Counts) {
+		require.Equal(t, map[string]int{"new": 2}, s.Words, "after an error it is as it was")
+	})
 }
 
 func TestRegisterRefusesWhatJSONWouldDropOrCouldNotReadBack(t *testing.T) {
@@ -82,8 +88,8 @@ func TestRegisterRefusesWhatJSONWouldDropOrCouldNotReadBack(t *testing.T) {
 		"ordinary":          {new(durable.StatefulComponent[node]), ""},
 		"free form":         {new(durable.StatefulComponent[map[string]any]), ""},
 		"encodes itself":    {new(durable.StatefulComponent[binary]), ""},
-		"custom component":  {&custom{}, ""},
-		"embedding a field": {&wordCounter{}, ""},
+		"custom component":  {&testkit.Custom{}, ""},
+		"embedding a field": {&testkit.WordCounter{}, ""},
 	} {
 		err := register(t, c.comp)
 		if c.says == "" {
@@ -111,6 +117,7 @@ func (h halfJSON) MarshalJSON() ([]byte, error) { return json.Marshal(h.n) }
 type binary struct{ n byte }
 
 func (b *binary) MarshalState() ([]byte, error) { return []byte{0xff, b.n}, nil }
+
 func (b *binary) UnmarshalState(d []byte) error {
 	if len(d) != 2 || d[0] != 0xff {
 		return errors.New("not binary")
@@ -120,11 +127,11 @@ func (b *binary) UnmarshalState(d []byte) error {
 }
 
 func TestAStateMayEncodeItselfAndStillReadsWhatWasJSON(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
 		ctx := t.Context()
 		a := durable.NewMemoryAdapter(nil)
 		run := func(n byte) {
-			cp := durable.New(a, quiet())
+			cp := durable.New(a, testkit.Quiet())
 			c := new(durable.StatefulComponent[binary])
 			require.NoError(t, cp.Register("c", c))
 			_, err := cp.Restore(ctx)
@@ -141,7 +148,7 @@ func TestAStateMayEncodeItselfAndStillReadsWhatWasJSON(t *testing.T) {
 		require.Equal(t, []byte{0xff, 2}, s.Data)
 
 		require.NoError(t, a.SaveState(ctx, "j", &durable.Snapshot{Codec: "json", Data: []byte(`{"N":7}`)}))
-		cp := durable.New(a, quiet())
+		cp := durable.New(a, testkit.Quiet())
 		c := new(durable.StatefulComponent[bothCodecs])
 		require.NoError(t, cp.Register("j", c))
 		_, err = cp.Restore(ctx)
@@ -154,6 +161,7 @@ func TestAStateMayEncodeItselfAndStillReadsWhatWasJSON(t *testing.T) {
 type bothCodecs struct{ N int }
 
 func (b *bothCodecs) MarshalState() ([]byte, error) { return []byte{byte(b.N)}, nil }
+
 func (b *bothCodecs) UnmarshalState(d []byte) error { b.N = int(d[0]); return nil }
 
 // cloned shows that encoding happens outside the lock.
@@ -166,6 +174,7 @@ func (c *cloned) MarshalState() ([]byte, error) {
 	<-encoding
 	return json.Marshal(c.N)
 }
+
 func (c *cloned) UnmarshalState(d []byte) error { return json.Unmarshal(d, &c.N) }
 
 var encoding = make(chan struct{})
@@ -182,56 +191,58 @@ func TestACloneIsEncodedOutsideTheLock(t *testing.T) {
 
 // hooked has every hook on the component itself.
 type hooked struct {
-	durable.StatefulComponent[counts]
+	durable.StatefulComponent[testkit.Counts]
 	inits int
 }
 
-func (h *hooked) InitState()       { h.inits++ }
+func (h *hooked) InitState() { h.inits++ }
+
 func (h *hooked) StateSchema() int { return 2 }
+
 func (h *hooked) MigrateState(int, []byte) ([]byte, error) {
 	return []byte(`{"Words":{"migrated":1}}`), nil
 }
 
 func TestHooksAreLookedForOnTheComponentFirst(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
 		ctx := t.Context()
 		a := durable.NewMemoryAdapter(nil)
 		require.NoError(t, a.SaveState(ctx, "c", &durable.Snapshot{Schema: 1, Codec: "json", Data: []byte("{}")}))
-		cp := durable.New(a, quiet())
+		cp := durable.New(a, testkit.Quiet())
 		h := &hooked{}
 		require.NoError(t, cp.Register("c", h))
 		require.Equal(t, 1, h.inits, "before first use")
 		_, err := cp.Restore(ctx)
 		require.NoError(t, err)
 		require.Equal(t, 2, h.inits, "after every restore")
-		h.View(func(c *counts) { require.Equal(t, 1, c.Words["migrated"]) })
+		h.View(func(c *testkit.Counts) { require.Equal(t, 1, c.Words["migrated"]) })
 		require.NoError(t, cp.Close())
 	})
 }
 
 func TestEachComponentNeedsAnIDAndAStateOfItsOwn(t *testing.T) {
-	cp := durable.New(durable.NewMemoryAdapter(nil), quiet())
-	w := &wordCounter{}
+	cp := durable.New(durable.NewMemoryAdapter(nil), testkit.Quiet())
+	w := &testkit.WordCounter{}
 	require.NoError(t, cp.Register("a", w))
-	require.ErrorContains(t, cp.Register("a", &wordCounter{}), "registered already")
+	require.ErrorContains(t, cp.Register("a", &testkit.WordCounter{}), "registered already")
 	require.ErrorContains(t, cp.Register("b", w), "registered already")
 	for _, id := range []string{"", "a/b", "~set", "x\x00", "\xff", string(make([]byte, 256))} {
-		require.ErrorIs(t, cp.Register(id, &wordCounter{}), durable.ErrInvalidID, id)
+		require.ErrorIs(t, cp.Register(id, &testkit.WordCounter{}), durable.ErrInvalidID, id)
 	}
 	require.Error(t, cp.Register("nil", nil))
 	_, err := cp.Restore(t.Context())
 	require.NoError(t, err)
-	require.ErrorContains(t, cp.Register("late", &wordCounter{}), "before Restore")
+	require.ErrorContains(t, cp.Register("late", &testkit.WordCounter{}), "before Restore")
 	require.NoError(t, cp.Close())
 }
 
 func TestAChangeIsMarkedAlsoWhenUpdatePanics(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
 		a := durable.NewMemoryAdapter(nil)
-		h := start(t, a, nil)
+		h := testkit.Start(t, a, nil)
 		require.NoError(t, h.Checkpoint(t.Context()))
 		require.Panics(t, func() {
-			h.words.Update(func(c *counts) { c.Words["half"] = 1; panic("boom") })
+			h.Words.Update(func(c *testkit.Counts) { c.Words["half"] = 1; panic("boom") })
 		})
 		require.NoError(t, h.Checkpoint(t.Context()))
 		s, err := a.LoadState(t.Context(), "words")
@@ -243,16 +254,16 @@ func TestAChangeIsMarkedAlsoWhenUpdatePanics(t *testing.T) {
 
 func TestManyGoroutinesMayUpdateViewCommitAndCheckpoint(t *testing.T) {
 	a := durable.NewMemoryAdapter(nil)
-	o := quiet()
+	o := testkit.Quiet()
 	o.Interval = time.Millisecond
-	h := start(t, a, o)
+	h := testkit.Start(t, a, o)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
 			for range 100 {
-				h.words.add("u")
-				h.words.count("u")
-				require.NoError(t, h.words.Commit(t.Context(), func(c *counts) { c.Words["c"]++ }))
+				h.Words.Add("u")
+				h.Words.Count("u")
+				require.NoError(t, h.Words.Commit(t.Context(), func(c *testkit.Counts) { c.Words["c"]++ }))
 				h.Status()
 				_ = h.Health()
 			}
@@ -260,11 +271,11 @@ func TestManyGoroutinesMayUpdateViewCommitAndCheckpoint(t *testing.T) {
 	}
 	wg.Wait()
 	require.NoError(t, h.Close())
-	var back durable.StatefulComponent[counts]
+	var back durable.StatefulComponent[testkit.Counts]
 	s, err := a.LoadState(t.Context(), "words")
 	require.NoError(t, err)
 	require.NoError(t, back.RestoreState(s.Data))
-	back.View(func(c *counts) { require.Equal(t, map[string]int{"u": 800, "c": 800}, c.Words) })
+	back.View(func(c *testkit.Counts) { require.Equal(t, map[string]int{"u": 800, "c": 800}, c.Words) })
 }
 
 func TestWrongOptionsAreReportedByEveryCall(t *testing.T) {
@@ -277,7 +288,7 @@ func TestWrongOptionsAreReportedByEveryCall(t *testing.T) {
 	} {
 		cp := durable.New(durable.NewMemoryAdapter(nil), o)
 		_, err := cp.Restore(t.Context())
-		for _, err := range []error{err, cp.Register("a", &wordCounter{}), cp.Start(), cp.Health()} {
+		for _, err := range []error{err, cp.Register("a", &testkit.WordCounter{}), cp.Start(), cp.Health()} {
 			if want != "policy" {
 				require.ErrorContains(t, err, want)
 			}
@@ -286,4 +297,102 @@ func TestWrongOptionsAreReportedByEveryCall(t *testing.T) {
 		require.NoError(t, cp.Close())
 	}
 	require.Error(t, durable.New(nil, nil).Start())
+}
+
+func TestRegisterRefusesAPointerWhoseHooksWouldNotBeCalled(t *testing.T) {
+	cp := durable.New(durable.NewMemoryAdapter(nil), testkit.Quiet())
+	require.ErrorContains(t, cp.Register("p", durable.NewStatefulComponent(&profile{})), "profile")
+	require.NoError(t, cp.Register("plain", durable.NewStatefulComponent(&struct{ N int }{})))
+	require.NoError(t, cp.Close())
+}
+
+func TestStatesOfEveryKindComeBack(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		ctx := t.Context()
+		a := durable.NewMemoryAdapter(nil)
+		type parts struct {
+			N durable.StatefulComponent[int]
+			P durable.StatefulComponent[*int]
+			S durable.StatefulComponent[[]string]
+			A durable.StatefulComponent[any]
+			M durable.StatefulComponent[map[string]bool]
+		}
+		open := func() (*parts, *durable.Checkpointer) {
+			p, cp := &parts{}, durable.New(a, testkit.Quiet())
+			for id, c := range map[string]durable.Component{"n": &p.N, "p": &p.P, "s": &p.S, "a": &p.A, "m": &p.M} {
+				require.NoError(t, cp.Register(id, c))
+			}
+			_, err := cp.Restore(ctx)
+			require.NoError(t, err)
+			return p, cp
+		}
+		_, cp := open()
+		require.NoError(t, cp.Close(), "the zero states")
+		p, cp := open()
+		p.N.Update(func(n *int) { *n = 7 })
+		p.P.Update(func(p **int) { *p = new(int) })
+		p.S.Update(func(s *[]string) { *s = append(*s, "x") })
+		p.A.Update(func(a *any) { *a = []any{int64(1), "x"} })
+		p.M.Update(func(m *map[string]bool) { (*m)["x"] = true })
+		require.NoError(t, cp.Close())
+		p, cp = open()
+		p.N.View(func(n *int) { require.Equal(t, 7, *n) })
+		p.P.View(func(p **int) { require.Equal(t, 0, **p) })
+		p.S.View(func(s *[]string) { require.Equal(t, []string{"x"}, *s) })
+		p.A.View(func(a *any) { require.Equal(t, []any{int64(1), "x"}, *a) })
+		p.M.View(func(m *map[string]bool) { require.Equal(t, map[string]bool{"x": true}, *m) })
+		require.NoError(t, cp.Close())
+	})
+}
+
+// How to test a component of your own: the memory adapter needs no server, and in
+// a synctest bubble an hour takes no time. There is nothing to mock: the second
+// Checkpointer is the restart.
+func TestExample_a_counter_survives_a_crash_but_for_the_last_minute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := durable.NewMemoryAdapter(nil)
+		boot := func() (*Counter, *durable.Checkpointer) {
+			c := &Counter{}
+			cp := durable.New(store, &durable.Options{Holder: "test", Interval: time.Minute, Logger: slog.New(slog.DiscardHandler)})
+			require.NoError(t, cp.Register("word_counter", c))
+			_, err := cp.Restore(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, cp.Start())
+			return c, cp
+		}
+
+		c, cp := boot()
+		c.Count("early")
+		time.Sleep(time.Hour)
+		c.Count("late") // after the last checkpoint
+
+		again, cp2 := boot() // the first process was killed: it never closed
+		again.View(func(s *seen) { require.Equal(t, map[string]int{"early": 1}, s.Words) })
+
+		require.NoError(t, cp2.Close())
+		require.Error(t, cp.Close()) // and what it had left is refused
+	})
+}
+
+// The change of a small state under Update, beside the same under a plain mutex.
+func BenchmarkUpdate(b *testing.B) {
+	type state struct{ N int }
+	b.Run("durable", func(b *testing.B) {
+		var c durable.StatefulComponent[state]
+		for b.Loop() {
+			c.Update(func(s *state) { s.N++ })
+		}
+	})
+	b.Run("mutex", func(b *testing.B) {
+		var mu sync.Mutex
+		var s state
+		change := func(fn func(*state)) {
+			mu.Lock()
+			defer mu.Unlock()
+			fn(&s)
+		}
+		for b.Loop() {
+			change(func(s *state) { s.N++ })
+		}
+	})
 }

@@ -10,13 +10,17 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	redis "github.com/alicebob/miniredis/v2/server"
 	"github.com/stretchr/testify/require"
 
 	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/internal/testkit"
 )
 
 var update = flag.Bool("update", false, "write golden files anew")
@@ -76,17 +80,47 @@ func TestConfig_bad_files_are_refused_with_every_problem_and_no_secret(t *testin
 	}
 }
 
+// server is a Redis server that hands over what it is asked with command, and has
+// no useful answer. REDIS_URL is its address.
+func server(t *testing.T, command string) (asked <-chan string) {
+	t.Helper()
+	questions := make(chan string, 100)
+	s, err := redis.NewServer("127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	require.NoError(t, s.Register(command, func(c *redis.Peer, _ string, args []string) {
+		questions <- strings.Join(args, " ")
+		c.WriteError("ERR no")
+	}))
+	t.Setenv("REDIS_URL", "redis://app:hunter2@"+s.Addr().String()+"/0")
+	return questions
+}
+
+// firstQuestion opens the adapter of cfg and returns what it asks the server first.
+func firstQuestion(t *testing.T, cfg *durable.Config, asked <-chan string) string {
+	t.Helper()
+	a, err := cfg.OpenAdapter(t.Context())
+	require.NoError(t, err)
+	_, err = a.LoadState(t.Context(), "c")
+	require.Error(t, err)
+	require.NoError(t, a.Close())
+	require.NotEmpty(t, asked)
+	return <-asked
+}
+
 func TestConfig_the_block_of_the_decision_record_works_as_it_is(t *testing.T) {
 	configEnv(t)
+	asked := server(t, "HELLO")
 	cfg, err := durable.LoadConfig("testdata/config/good/adr.yaml")
 	require.NoError(t, err)
 	require.Equal(t, durable.Options{Interval: time.Minute}, cfg.Options)
-	require.Equal(t, "redis://app:hunter2@redis.example:6379/0", durable.RedisURL(cfg))
 	require.Contains(t, cfg.String(), "ttl: 1h0m0s")
+	require.Contains(t, firstQuestion(t, cfg, asked), "auth app hunter2")
 }
 
 func TestConfig_fills_all_options(t *testing.T) {
 	configEnv(t)
+	asked := server(t, "SENTINEL")
 	cfg, err := durable.LoadConfig("testdata/config/good/full.yaml")
 	require.NoError(t, err)
 	require.Equal(t, durable.Options{
@@ -100,7 +134,7 @@ func TestConfig_fills_all_options(t *testing.T) {
 		},
 		SaveTimeout: 1500 * time.Millisecond, CloseTimeout: 25 * time.Second, LeaseTTL: -1, MaxCrashRestarts: 5,
 	}, cfg.Options)
-	require.Equal(t, "redis://app:hunter2@redis.example:6379/0?master_name=primary&mode=sentinel", durable.RedisURL(cfg))
+	require.Equal(t, "get-master-addr-by-name primary", firstQuestion(t, cfg, asked))
 }
 
 func TestConfig_a_missing_file_is_an_error_that_names_it(t *testing.T) {
@@ -109,50 +143,10 @@ func TestConfig_a_missing_file_is_an_error_that_names_it(t *testing.T) {
 	require.ErrorContains(t, err, "nothing.yaml")
 }
 
-func redisURL(t *testing.T, yaml string) string {
-	t.Helper()
-	cfg, err := durable.ParseConfig([]byte("state_persistence:\n  adapter: redis\n  redis_url: " + yaml + "\n"))
-	require.NoError(t, err)
-	return durable.RedisURL(cfg)
-}
-
-func TestConfig_expands_values_once_and_leaves_other_dollars_alone(t *testing.T) {
-	t.Setenv("PASSWORD", "a$x${HOST}$$b")
-	t.Setenv("HOST", "example")
-	t.Setenv("EMPTY", "")
-	for yaml, want := range map[string]string{
-		"redis://:pa$x$word@h":                    "redis://:pa$x$word@h",
-		"redis://:pa$$x$${HOST}@h":                "redis://:pa$x${HOST}@h",
-		"redis://:${PASSWORD}@${HOST}":            "redis://:a$x${HOST}$$b@example",
-		"redis://${UNSET_HOST:-local}:6379":       "redis://local:6379",
-		"redis://${EMPTY:-local}:6379":            "redis://local:6379",
-		"redis://h:6379/${EMPTY}":                 "redis://h:6379/",
-		"redis://${HOST:?set it}/${HOST:-unused}": "redis://example/example",
-		"redis://h/${UNSET_DB:-$$1}$":             "redis://h/$1$",
-		"'redis://${HOST}'":                       "redis://example",
-	} {
-		require.Equal(t, want, redisURL(t, yaml), yaml)
-	}
-}
-
-func TestConfig_redis_mode_and_redis_master_become_parameters_of_the_address(t *testing.T) {
-	for yaml, want := range map[string]string{
-		"redis://h\n  redis_mode: cluster":                                 "redis://h?mode=cluster",
-		"redis://h?\n  redis_mode: cluster":                                "redis://h?mode=cluster",
-		"redis://h?mode=cluster\n  redis_mode: cluster":                    "redis://h?mode=cluster",
-		"rediss://h/1?db=2\n  redis_mode: sentinel\n  redis_master: a&b c": "rediss://h/1?db=2&master_name=a%26b+c&mode=sentinel",
-		"redis://h?master_name=m\n  redis_mode: sentinel":                  "redis://h?master_name=m&mode=sentinel",
-		"unix:///run/redis.sock":                                           "unix:///run/redis.sock",
-	} {
-		require.Equal(t, want, redisURL(t, yaml), yaml)
-	}
-}
-
 func TestConfig_text_from_the_environment_adds_no_yaml(t *testing.T) {
 	t.Setenv("INJECT", `redis://h/0?x="} ,keep: 9 # &a *b !t`)
 	cfg, err := durable.ParseConfig([]byte("state_persistence: {adapter: redis, redis_url: '${INJECT}'}"))
 	require.NoError(t, err)
-	require.Equal(t, os.Getenv("INJECT"), durable.RedisURL(cfg))
 	require.NotContains(t, cfg.String(), "keep")
 
 	t.Setenv("INJECT", "redis://h\n  keep: 9")
@@ -286,4 +280,113 @@ func FuzzParseConfig(f *testing.F) {
 			_ = cfg.String()
 		}
 	})
+}
+
+type tally struct{ N int }
+
+// openTally opens the configuration, restores one component and returns both.
+func openTally(t *testing.T, cfg *durable.Config) (*durable.Checkpointer, *durable.StatefulComponent[tally]) {
+	t.Helper()
+	cp, err := cfg.Open(t.Context())
+	require.NoError(t, err)
+	c := durable.NewStatefulComponent(tally{})
+	require.NoError(t, cp.Register("tally", c))
+	_, err = cp.Restore(t.Context())
+	require.NoError(t, err)
+	return cp, c
+}
+
+func parse(t *testing.T, yaml string) *durable.Config {
+	t.Helper()
+	cfg, err := durable.ParseConfig([]byte(yaml))
+	require.NoError(t, err)
+	return cfg
+}
+
+func TestConfig_open_keeps_state_in_files_from_one_start_to_the_next(t *testing.T) {
+	t.Setenv("STATE_DIR", t.TempDir())
+	cfg := parse(t, "state_persistence: {adapter: file, directory: '${STATE_DIR}/state', system: s}")
+	for want := range 3 {
+		cp, c := openTally(t, cfg)
+		c.View(func(s *tally) { require.Equal(t, want, s.N) })
+		c.Update(func(s *tally) { s.N++ })
+		require.NoError(t, cp.Close())
+	}
+}
+
+func TestConfig_open_makes_Close_close_the_adapter_and_the_spill(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("SKIPPED: needs /proc/self/fd, which says what is open")
+	}
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	require.NoError(t, err)
+	t.Setenv("STATE_DIR", dir)
+	cfg := parse(t, "state_persistence: {adapter: file, directory: '${STATE_DIR}/state', spill_directory: '${STATE_DIR}/spill'}")
+	cp, _ := openTally(t, cfg)
+	require.Equal(t, []string{"spill", "state"}, openIn(t, dir))
+	require.NoError(t, cp.Close())
+	require.Empty(t, openIn(t, dir))
+	require.Nil(t, cfg.Options.Spill, "Open must not change the Config")
+}
+
+// openIn lists the directories in dir in which this process has something open.
+func openIn(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/self/fd/*")
+	require.NoError(t, err)
+	for _, f := range files {
+		target, _ := os.Readlink(f) // the one of the listing itself is gone
+		if path, below := strings.CutPrefix(target, dir+"/"); below {
+			name, _, _ := strings.Cut(path, "/")
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func TestConfig_a_spill_set_in_code_takes_the_place_of_spill_directory_and_stays_open(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spill")
+	t.Setenv("SPILL_DIR", dir)
+	cfg := parse(t, "state_persistence: {adapter: memory, spill_directory: '${SPILL_DIR}'}")
+	spill := durable.NewMemoryAdapter(nil)
+	cfg.Options.Spill = spill
+	cp, _ := openTally(t, cfg)
+	require.NoError(t, cp.Close())
+	_, err := spill.LoadState(t.Context(), "tally")
+	require.ErrorIs(t, err, durable.ErrNotFound)
+	require.NoDirExists(t, dir)
+}
+
+func TestConfig_an_address_that_the_client_refuses_is_an_error_without_the_address(t *testing.T) {
+	t.Setenv("REDIS_URL", "redis://app:hunter2@redis.example:port/0")
+	cfg := parse(t, "state_persistence: {adapter: redis, redis_url: '${REDIS_URL}'}")
+	for range 2 {
+		cp, err := cfg.Open(t.Context())
+		require.Error(t, err)
+		require.Nil(t, cp)
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+	a, err := cfg.OpenAdapter(t.Context())
+	require.Error(t, err)
+	require.True(t, a == nil, "a nil adapter in an interface that is not nil")
+}
+
+func TestConfig_opening_warns_of_a_directory_in_memory(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("SKIPPED: needs a Linux tmpfs")
+	}
+	dir, err := os.MkdirTemp("/dev/shm", "durable")
+	if err != nil {
+		t.Skipf("SKIPPED: needs a tmpfs at /dev/shm: %v", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	j := &testkit.Journal{}
+	cfg, err := durable.ParseConfig([]byte("state_persistence: {adapter: file, directory: " + dir + "}"))
+	require.NoError(t, err)
+	cfg.Options.Logger = j.Options().Logger
+	a, err := cfg.OpenAdapter(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, a.Close())
+	require.Equal(t, 1, j.LineCount("may not keep state through a power cut"))
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/durablestate/durable"
 	"github.com/durablestate/durable/internal/redistest"
+	"github.com/durablestate/durable/internal/testkit"
 )
 
 var (
@@ -22,18 +23,10 @@ var (
 	_ durable.Historian    = (*durable.RedisAdapter)(nil)
 )
 
-func openRedis(t testing.TB, url string, opts *durable.RedisOptions) *durable.RedisAdapter {
-	t.Helper()
-	a, err := durable.OpenRedisAdapter(context.Background(), url, opts)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = a.Close() })
-	return a
-}
-
 func TestRedisKeepsStateUnderTheKeyOfTheDecisionRecord(t *testing.T) {
 	ctx := context.Background()
 	srv := redistest.Start(t)
-	a := openRedis(t, srv.URL(), nil)
+	a := testkit.OpenRedis(t, srv.URL(), nil)
 	_, err := a.LoadState(ctx, "word_counter")
 	require.ErrorIs(t, err, durable.ErrNotFound)
 	for i := range 5 {
@@ -57,7 +50,7 @@ func TestRedisOwnershipFencesThePredecessor(t *testing.T) {
 	ctx := context.Background()
 	srv := redistest.Shared(t)
 	opts := &durable.RedisOptions{KeyPrefix: "root:owner:" + rand.Text() + ":"}
-	old, next := openRedis(t, srv.URL(), opts), openRedis(t, srv.URL(), opts)
+	old, next := testkit.OpenRedis(t, srv.URL(), opts), testkit.OpenRedis(t, srv.URL(), opts)
 	l, err := old.AcquireLease(ctx, "", "old", time.Minute)
 	require.NoError(t, err)
 	require.NoError(t, old.ClaimState(ctx, "c", l.Epoch))
@@ -79,7 +72,7 @@ func TestRedisOwnershipFencesThePredecessor(t *testing.T) {
 func TestRedisRefusesTooMuchBeforeSendingAnything(t *testing.T) {
 	ctx := context.Background()
 	srv := redistest.Start(t)
-	a := openRedis(t, srv.URL(), &durable.RedisOptions{MaxStateBytes: 1000})
+	a := testkit.OpenRedis(t, srv.URL(), &durable.RedisOptions{MaxStateBytes: 1000})
 	require.NoError(t, a.SaveState(ctx, "c", &durable.Snapshot{Epoch: 1, Version: 1, Data: make([]byte, 1000)}))
 	count := func() int {
 		return srv.CommandCount(t, "eval") + srv.CommandCount(t, "evalsha") + srv.CommandCount(t, "set")
@@ -107,7 +100,7 @@ func TestRedisLeavesTheCallersClientOpen(t *testing.T) {
 
 func TestRedisNeedNotBeUpAndAnOutageIsAnErrorOfItsOwn(t *testing.T) {
 	ctx := context.Background()
-	a := openRedis(t, "redis://:hunter2secret@127.0.0.1:1", nil)
+	a := testkit.OpenRedis(t, "redis://:hunter2secret@127.0.0.1:1", nil)
 	_, err := a.LoadState(ctx, "c")
 	require.ErrorContains(t, err, "refused")
 	require.NotErrorIs(t, err, durable.ErrNotFound)
@@ -124,6 +117,35 @@ func TestRedisNeedNotBeUpAndAnOutageIsAnErrorOfItsOwn(t *testing.T) {
 	}
 	_, err = durable.NewRedisAdapter(nil, nil)
 	require.Error(t, err)
+}
+
+func TestRedisAuditSaysWhatEndangersState(t *testing.T) {
+	ctx := context.Background()
+	srv := redistest.Start(t, "--maxmemory", "50mb", "--maxmemory-policy", "volatile-lru", "--requirepass", "hunter2secret")
+	a := testkit.OpenRedis(t, "redis://:hunter2secret@"+srv.Addr, nil)
+	found, err := a.Audit(ctx)
+	require.NoError(t, err)
+	require.Len(t, found, 2)
+	require.Equal(t, "eviction", found[0].ID)
+	require.Equal(t, "warning", found[0].Severity)
+	require.Contains(t, found[0].Evidence, "volatile-lru")
+	require.Contains(t, found[0].Remedy, "noeviction")
+	require.Equal(t, "persistence", found[1].ID)
+
+	require.NoError(t, a.Close())
+	_, err = a.Audit(ctx)
+	require.ErrorIs(t, err, durable.ErrClosed)
+}
+
+func TestOpenRedisAdapterRefusesALevelThatTheServerCannotGive(t *testing.T) {
+	ctx := context.Background()
+	srv := redistest.Start(t)
+	_, err := durable.OpenRedisAdapter(ctx, srv.URL(), &durable.RedisOptions{Durability: "fsync"})
+	require.ErrorContains(t, err, "appendonly yes")
+	srv.Kill()
+	a, err := durable.OpenRedisAdapter(ctx, srv.URL(), &durable.RedisOptions{Durability: "fsync"})
+	require.NoError(t, err, "it need not be up")
+	require.NoError(t, a.Close())
 }
 
 func BenchmarkRedisSaveOneAfterTheOther(b *testing.B) {

@@ -4,11 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"net/url"
 	"os"
 	"regexp"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/durablestate/durable/internal/envelope"
@@ -112,60 +109,14 @@ func (b *Block) readAdapter(s *Section) {
 var durabilityLevel = regexp.MustCompile(`^(memory|fsync|replicated:[1-9][0-9]{0,3})$`)
 
 func (b *Block) readRedis(s *Section) {
-	address := s.Secret("redis_url").Reveal()
-	mode := s.Choice("redis_mode", "standalone", "sentinel", "cluster")
-	master := s.Text("redis_master")
+	b.RedisURL = s.RedisAddress()
 	b.KeyPrefix = s.Text("key_prefix")
 	b.Durability = s.Text("durability")
 	if b.Durability != "" && !durabilityLevel.MatchString(b.Durability) {
 		s.Refuse("durability", "must be memory, replicated:N (N replicas confirm, such as replicated:1) or fsync, not %s", s.Shown("durability"))
 	}
-	if master != "" && mode != "" && mode != "sentinel" {
-		s.Refuse("redis_master", "belongs to redis_mode sentinel")
-	}
-	switch {
-	case address != "":
-		b.RedisURL = NewSecret(redisAddress(s, address, mode, master))
-	case b.Adapter == "redis" && s.Missing("redis_url"):
+	if b.Adapter == "redis" && s.Missing("redis_url") {
 		s.Refuse("redis_url", "is missing; adapter redis needs one, such as ${REDIS_URL}")
-	}
-}
-
-// redisAddress returns address with the parameters that the YAML keys add. It
-// only looks at what stands before and behind host and credentials: the rest is
-// for OpenRedisAdapter, which knows several hosts in one address.
-func redisAddress(s *Section, address, mode, master string) string {
-	scheme, _, ok := strings.Cut(address, "://")
-	if !ok || !slices.Contains([]string{"redis", "rediss", "unix"}, scheme) {
-		s.Refuse("redis_url", "must begin with redis://, rediss:// or unix://")
-		return ""
-	}
-	_, query, _ := strings.Cut(address, "?")
-	given, err := url.ParseQuery(query)
-	if _, bad := url.PathUnescape(address); err != nil || bad != nil {
-		s.Refuse("redis_url", "is malformed; percent-encode special characters, also in the password (a percent sign is %%25)")
-		return ""
-	}
-	added := url.Values{}
-	add := func(key, parameter, value string) {
-		if old := given.Get(parameter); value != "" && old == "" {
-			added.Set(parameter, value)
-		} else if value != "" && old != value {
-			s.Refuse(key, "differs from the parameter %s of redis_url; keep one", parameter)
-		}
-	}
-	add("redis_mode", "mode", mode)
-	add("redis_master", "master_name", master)
-	if mode == "sentinel" && master == "" && given.Get("master_name") == "" {
-		s.Refuse("redis_master", "is missing; redis_mode sentinel needs the name of the master")
-	}
-	switch {
-	case len(added) == 0:
-		return address
-	case query == "":
-		return strings.TrimSuffix(address, "?") + "?" + added.Encode()
-	default:
-		return address + "&" + added.Encode()
 	}
 }
 

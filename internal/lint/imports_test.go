@@ -2,6 +2,7 @@ package lint
 
 import (
 	"go/ast"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,14 +14,19 @@ const (
 	yaml    = "gopkg.in/yaml.v3"
 )
 
+// shared are the parts of the tests that several packages share.
+var shared = []string{"internal/redistest", "internal/testkit"}
+
 // forbidden says why f must not import path, or nothing. Programs (package main)
 // and tests may import more than the library: only the library's weight is
 // everybody's.
 func forbidden(f file, path string) string {
 	program := f.Name.Name == "main"
 	switch {
-	case f.test(), f.under("internal/redistest"): // a part of the tests that several packages share
+	case f.test(), slices.ContainsFunc(shared, f.under):
 		return ""
+	case path == module+"/internal/testkit":
+		return "internal/testkit is for tests"
 	case isUnder(path, goRedis):
 		if f.name != "redis.go" && !f.under("internal/redisstore") && !program {
 			return "only redis.go and internal/redisstore know the Redis client, so that file-only programs do not link it"
@@ -82,6 +88,7 @@ func TestImports_the_rules_refuse_what_they_should(t *testing.T) {
 		"internal/store/store.go":     module,
 		"adaptertest/suite.go":        module + "/internal/store",
 		"component.go":                "testing",
+		"member.go":                   module + "/internal/testkit",
 		"checkpoint.go":               "net/http",
 	}
 	for name, path := range refused {
@@ -95,6 +102,8 @@ func TestImports_the_rules_refuse_what_they_should(t *testing.T) {
 		"checkpoint.go":                module + "/internal/store",
 		"healthhttp/healthhttp.go":     "net/http",
 		"file_test.go":                 "github.com/stretchr/testify/require",
+		"internal/testkit/flaky.go":    module,
+		"internal/engine/x_test.go":    module + "/internal/testkit",
 	}
 	for name, path := range allowed {
 		assert.Empty(t, forbidden(parsedAs(name), path), "%s imports %s", name, path)

@@ -2,9 +2,29 @@ package memstore
 
 import (
 	"bytes"
+	"context"
 	"slices"
 	"time"
 )
+
+type reach struct{}
+
+// Reach returns a context under which a load says in *s which store answered, so
+// that a test can damage it. It must not be used concurrently.
+func Reach(ctx context.Context) (_ context.Context, s **Store) {
+	s = new(*Store)
+	return context.WithValue(ctx, reach{}, s), s
+}
+
+func (m *Store) answer(ctx context.Context) {
+	if s, ok := ctx.Value(reach{}).(**Store); ok {
+		*s = m
+	}
+}
+
+// Share gives m the memory of other in place of its own, as two processes share a
+// server. It must be called before anything else uses m.
+func (m *Store) Share(other *Store) { m.memory = other.memory }
 
 // What follows does to a component what a test cannot do to memory from
 // outside. It goes behind the store's back: fences stay as they are.

@@ -19,7 +19,10 @@ import (
 )
 
 // Store implements [store.Store]. Create one with New.
-type Store struct {
+type Store struct{ *memory }
+
+// memory is what a store keeps. Several stores may share one, see Share.
+type memory struct {
 	keep int
 	ttl  time.Duration // 0: no expiry
 
@@ -31,7 +34,7 @@ type Store struct {
 // New returns an empty store that keeps that many verified generations of a
 // component until ttl has passed since its last save or refresh; 0 is for ever.
 func New(keep int, ttl time.Duration) *Store {
-	return &Store{keep: keep, ttl: ttl, components: map[string]*component{}, leases: map[string]store.Lease{}}
+	return &Store{&memory{keep: keep, ttl: ttl, components: map[string]*component{}, leases: map[string]store.Lease{}}}
 }
 
 // Fence implements [store.Store].
@@ -76,7 +79,8 @@ func encode(id string, s *store.Snapshot) ([]byte, error) {
 }
 
 // Load implements [store.Store].
-func (m *Store) Load(_ context.Context, id string) (*store.Snapshot, error) {
+func (m *Store) Load(ctx context.Context, id string) (*store.Snapshot, error) {
+	m.answer(ctx)
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	c := m.look(id)

@@ -1,0 +1,3 @@
+// Package e2e measures the library on real servers. The packages below it run
+// real processes and end them.
+package e2e

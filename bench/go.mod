@@ -1,6 +1,6 @@
 module github.com/durablestate/durable/bench
 
-go 1.25.0
+go 1.26
 
 require (
 	github.com/cockroachdb/pebble/v2 v2.1.7

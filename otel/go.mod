@@ -1,6 +1,6 @@
 module github.com/durablestate/durable/otel
 
-go 1.25.0
+go 1.26
 
 require (
 	github.com/durablestate/durable v0.0.0

@@ -38,7 +38,7 @@ func (b block) where() string { return fmt.Sprintf("%s:%d", b.page, b.line) }
 func pages(t *testing.T) []string {
 	found, err := filepath.Glob(root + "/docs/*.md")
 	require.NoError(t, err)
-	return append([]string{root + "/README.md"}, found...)
+	return append([]string{root + "/README.md", root + "/CONTRIBUTING.md", root + "/CHANGELOG.md"}, found...)
 }
 
 func read(t *testing.T, path string) string {

@@ -1,5 +1,5 @@
-// Package docs holds the tests that keep README.md and docs/*.md true: every
-// block of code is compiled, parsed or executed, every link leads somewhere. It
+// Package docs holds the tests that keep README.md, CONTRIBUTING.md, CHANGELOG.md
+// and docs/*.md true: every block of code is compiled, parsed or executed, every link leads somewhere. It
 // has no code.
 //
 // The first word behind the fence says what a block is:

@@ -83,7 +83,9 @@ func TestTheReadmeCanBeReadInOneSitting(t *testing.T) {
 func TestEveryPageIsLinkedFromTheReadme(t *testing.T) {
 	text := read(t, root+"/README.md")
 	for _, page := range pages(t)[1:] {
-		require.Contains(t, text, "docs/"+filepath.Base(page))
+		name, err := filepath.Rel(root, page)
+		require.NoError(t, err)
+		require.Contains(t, text, "]("+filepath.ToSlash(name)+")")
 	}
 }
 

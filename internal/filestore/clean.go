@@ -64,12 +64,6 @@ func (s *Store) due() bool {
 	return l.urgent || l.files >= s.opts.CleanEvery || l.bytes >= cleanBytes
 }
 
-func (s *Store) cleaningIsDue() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.due()
-}
-
 // awaitCleaner waits for the cleaner, if one is running, and publishes what it
 // moves: only the committer, which calls this, can.
 func (s *Store) awaitCleaner(running chan struct{}) {
@@ -77,8 +71,8 @@ func (s *Store) awaitCleaner(running chan struct{}) {
 		select {
 		case <-running:
 			running = nil
-		case <-s.handed:
-			s.commitMove()
+		case <-s.committer.handed:
+			s.committer.commitMove()
 		}
 	}
 }
@@ -175,6 +169,12 @@ func (s *Store) removeAlone(garbage []*file) (ok bool) {
 		return false
 	}
 	return ok
+}
+
+func (s *Store) isWriter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writer
 }
 
 func (s *Store) setWriter(w bool) {

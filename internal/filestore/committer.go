@@ -2,14 +2,9 @@ package filestore
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"runtime"
-	"syscall"
+	"sync"
 	"time"
-
-	"github.com/durablestate/durable/internal/store"
-	"github.com/durablestate/durable/internal/vfs"
 )
 
 const (
@@ -22,43 +17,182 @@ const (
 	gatherYields  = 200 // in a row, in which nobody came
 )
 
-// run is the committer. It ends when nothing waits.
-func (s *Store) run(idle chan struct{}) {
-	defer close(idle)
-	s.convene()
-	for s.someoneWaits() {
-		s.settle(s.round())
+// A committer writes what waits, one commit after the other, in a goroutine that
+// runs while something does.
+type committer struct {
+	s *Store
+
+	mu      sync.Mutex // guards what follows; taken after Store.mu, never before it, and never held during I/O
+	queue   []*request
+	waiting int                // requests in queue whose callers still wait
+	move    *move              // records in a new place, to be published
+	running bool               // the goroutine is there
+	idle    chan struct{}      // closed when it ends
+	giveUp  context.CancelFunc // ends its wait for the writers' lock
+	awaited int                // it waits for that many requests, 0 if it does not
+	arrived chan struct{}      // closed when they are there
+
+	handed chan struct{} // tells a committer that waits for the cleaner of a move
+
+	// The goroutine's own, from one commit to the next.
+	enc     encoder
+	ahead   *temporary // for the next commit, nil if there is none
+	judging judging
+	spare   []*request
+}
+
+// add hands r over.
+func (c *committer) add(r *request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queue = append(c.queue, r)
+	c.waiting++
+	c.start()
+	if c.waiting == c.awaited {
+		c.awaited = 0
+		close(c.arrived)
 	}
 }
 
-// lead is the committer for as long as it takes to answer a caller who waits
-// without end, in the caller's goroutine: to hand a save over and to be woken
-// again costs some per cent of it. Whatever comes after that is left to another
-// one.
-func (s *Store) lead(idle chan struct{}) {
-	s.convene()
-	answered := s.round()
-	if answered == 1 && !s.cleaningIsDue() && !s.someoneWaits() {
-		close(idle)
-		return
+// publish hands m over.
+func (c *committer) publish(m *move) {
+	c.mu.Lock()
+	c.move = m
+	c.start()
+	c.mu.Unlock()
+	select {
+	case c.handed <- struct{}{}:
+	default:
 	}
-	go func() {
-		s.settle(answered)
-		s.run(idle)
-	}()
+}
+
+// start starts the goroutine if there is none. mu is held.
+func (c *committer) start() {
+	if !c.running {
+		c.running, c.idle = true, make(chan struct{})
+		go c.run(c.idle)
+	}
+}
+
+// leave ends the wait for r. A request that still waits is withdrawn. One that
+// is being committed goes on, but no longer needs the caller's data.
+func (c *committer) leave(ctx context.Context, r *request) (left bool, err error) {
+	c.mu.Lock()
+	r.left.Store(true)
+	b := r.batch
+	if b == nil {
+		for i := range c.queue {
+			if c.queue[i] == r {
+				c.queue[i] = nil
+				c.waiting--
+			}
+		}
+		if c.waiting == 0 && c.giveUp != nil {
+			c.giveUp()
+		}
+	}
+	c.mu.Unlock()
+	if b != nil {
+		select {
+		case err := <-r.done:
+			if err != errLeft {
+				return true, err
+			}
+		case <-b.encoded:
+		}
+	}
+	return true, ctx.Err()
+}
+
+// fail answers everything that waits.
+func (c *committer) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.queue {
+		if r != nil {
+			r.done <- err
+		}
+	}
+	c.queue, c.waiting = nil, 0
+	if c.move != nil {
+		c.move.done <- err
+		c.move = nil
+	}
+	if c.giveUp != nil {
+		c.giveUp()
+	}
+}
+
+// wait returns when the goroutine has ended.
+func (c *committer) wait() {
+	c.mu.Lock()
+	idle := c.idle
+	c.mu.Unlock()
+	if idle != nil {
+		<-idle
+	}
+}
+
+// run is the goroutine.
+func (c *committer) run(idle chan struct{}) {
+	defer close(idle)
+	c.convene()
+	for c.more() {
+		// Before the first commit the store may not be a writer, who alone cleans.
+		if answered := c.round(); answered > 0 {
+			c.s.cleanIfDue()
+			c.gather(answered)
+		}
+	}
+}
+
+// more reports whether there is work. The committer is over when there is none.
+func (c *committer) more() bool {
+	if c.hasWork() {
+		return true
+	}
+	c.dropAhead()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.works() { // somebody came meanwhile
+		return true
+	}
+	c.enc.trim(idleScratch)
+	c.queue, c.running, c.giveUp = c.queue[:0], false, nil
+	return false
+}
+
+func (c *committer) hasWork() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.works()
+}
+
+// works reports whether something waits. mu is held.
+func (c *committer) works() bool { return c.waiting > 0 || c.move != nil }
+
+func (c *committer) countWaiting() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waiting
 }
 
 // convene lets callers join the first commit who are about to save: while its file
 // is created, and if there are any, for as long as they come, but not for longer
-// than gather: where the processors are busy, each turn may take long.
-func (s *Store) convene() {
-	if s.countWaiting() == 0 {
+// than gather. Without it a checkpoint of few changed components was two or three
+// commits, the first of which held a handful.
+//
+// It yields instead of sleeping, because in a program that is idle a timer of a
+// tenth of a millisecond takes a whole one; and the time bounds it too, because
+// where the processors are busy two hundred turns may take seconds.
+func (c *committer) convene() {
+	if c.countWaiting() == 0 {
 		return
 	}
-	s.createAhead()
+	c.createAhead()
 	most, end := 1, time.Now().Add(gatherSteps*gatherStep)
 	for yields := 0; yields < gatherYields && time.Now().Before(end); yields++ {
-		waiting := s.countWaiting()
+		waiting := c.countWaiting()
 		if waiting < 2 || waiting >= maxBatch {
 			return
 		}
@@ -69,41 +203,20 @@ func (s *Store) convene() {
 	}
 }
 
-// settle does what comes after a commit, if there was one: before that the store
-// may not be a writer.
-func (s *Store) settle(answered int) {
-	if answered == 0 {
-		return
-	}
-	s.cleanIfDue()
-	s.gather(answered)
-}
-
-// round commits what waits, as much as fits into one commit, and returns how many
-// callers it answered.
-func (s *Store) round() (answered int) {
-	if err := s.writable(); err != nil {
-		return 0
-	}
-	s.commitMove()
-	b := s.take()
-	answered = len(b.reqs)
-	if answered > 0 {
-		s.commit(b)
-	}
-	return answered
-}
-
 // gather gives the callers whom the last commit answered a moment to come back
 // with their next save: far less than the syncs that sharing a commit saves. More
 // callers than can come back in that moment do so during the next commit. Where
-// more wait already than were answered they do not wait for these.
-func (s *Store) gather(answered int) {
-	if answered < 2 || s.countWaiting() > answered {
+// more wait already than were answered they do not wait for these: the timer is
+// as inexact as convene says.
+//
+// The next file is created in that moment instead of in the path of its commit:
+// with 64 callers, and with 1,000, a save took 1.08 times as long without it.
+func (c *committer) gather(answered int) {
+	if answered < 2 || c.countWaiting() > answered {
 		return
 	}
-	arrived, before := s.await(answered)
-	s.createAhead()
+	arrived, before := c.await(answered)
+	c.createAhead()
 	t := time.NewTimer(gatherStep)
 	defer t.Stop()
 	for range gatherSteps {
@@ -112,88 +225,67 @@ func (s *Store) gather(answered int) {
 			return
 		case <-t.C:
 		}
-		now := s.countWaiting()
+		now := c.countWaiting()
 		if now <= before {
 			break // the others do something else
 		}
 		before = now
 		t.Reset(gatherStep)
 	}
-	s.mu.Lock()
-	s.awaited = 0
-	s.mu.Unlock()
+	c.mu.Lock()
+	c.awaited = 0
+	c.mu.Unlock()
 }
 
 // await returns what is closed when as many more requests wait, and how many
 // wait now.
-func (s *Store) await(more int) (arrived chan struct{}, waiting int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.arrived, s.awaited = make(chan struct{}), s.waiting+more
-	return s.arrived, s.waiting
+func (c *committer) await(more int) (arrived chan struct{}, waiting int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.arrived, c.awaited = make(chan struct{}), c.waiting+more
+	return c.arrived, c.waiting
 }
 
-func (s *Store) countWaiting() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.waiting
-}
-
-// someoneWaits reports whether there is work; otherwise the committer ends.
-func (s *Store) someoneWaits() bool {
-	for {
-		works, ended := s.endUnlessNeeded()
-		if works || ended {
-			return works
-		}
-		s.dropAhead()
+// round commits what waits, as much as fits into one commit, and returns how many
+// callers it answered.
+func (c *committer) round() (answered int) {
+	if err := c.writable(); err != nil {
+		return 0
 	}
+	c.commitMove()
+	b := c.take()
+	answered = len(b.reqs)
+	if answered > 0 {
+		c.commit(b)
+	}
+	return answered
 }
 
-// endUnlessNeeded ends the committer if there is no work and nothing to clear
-// away first.
-func (s *Store) endUnlessNeeded() (works, ended bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.waiting > 0 || s.move != nil {
-		return true, false
-	}
-	if s.ahead != nil {
-		return false, false
-	}
-	s.enc.trim(idleScratch)
-	s.queue, s.running, s.giveUp = s.queue[:0], false, nil
-	return false, true
-}
-
-// writable makes this store a writer, or answers everybody who waits with the
+// writable makes the store a writer, or answers everybody who waits with the
 // reason why it cannot. It stops trying when nobody waits any more.
-func (s *Store) writable() error {
-	s.mu.Lock()
-	if s.writer {
-		s.mu.Unlock()
+func (c *committer) writable() error {
+	if c.s.isWriter() {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s.giveUp = cancel
-	s.mu.Unlock()
 	defer cancel()
-	err := s.becomeWriter(ctx)
+	c.mu.Lock()
+	c.giveUp = cancel
+	c.mu.Unlock()
+	err := c.s.becomeWriter(ctx)
 	if err != nil && ctx.Err() == nil {
-		s.mu.Lock()
-		s.failQueue(err)
-		s.mu.Unlock()
+		c.fail(err)
 	}
 	return err
 }
 
 // take takes what waits from the queue, as much as fits into one commit.
-func (s *Store) take() *batch {
-	b := &batch{encoded: make(chan struct{}), reqs: s.spare}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (c *committer) take() *batch {
+	b := &batch{encoded: make(chan struct{}), reqs: c.spare}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	bytes, n := 0, 0
-	for _, r := range s.queue {
+	for _, r := range c.queue {
 		if r != nil {
 			bytes += len(r.snap.Data)
 			if len(b.reqs) == maxBatch || len(b.reqs) > 0 && bytes > maxBatchBytes {
@@ -204,118 +296,9 @@ func (s *Store) take() *batch {
 		}
 		n++
 	}
-	rest := copy(s.queue, s.queue[n:])
-	clear(s.queue[rest:])
-	s.queue = s.queue[:rest]
-	s.waiting -= len(b.reqs)
+	rest := copy(c.queue, c.queue[n:])
+	clear(c.queue[rest:])
+	c.queue = c.queue[:rest]
+	c.waiting -= len(b.reqs)
 	return b
-}
-
-// commit judges, writes and answers the requests of b.
-func (s *Store) commit(b *batch) {
-	e := &s.enc
-	err := s.tryCommit(b, e)
-	e.trim(maxScratch)
-	s.answer(b, err)
-}
-
-func (s *Store) tryCommit(b *batch, e *encoder) error {
-	for cleaned := false; ; {
-		s.mu.Lock()
-		err := s.refusal()
-		if err == nil || err == store.ErrClosed { // what was taken before Close is committed
-			s.judge(b)
-			err = nil
-		}
-		// What readers find out from here on was not judged: the number must
-		// be the one after what was.
-		seq := s.x.last + 1
-		s.mu.Unlock()
-		if err == nil {
-			err = e.encode(b, seq)
-		}
-		if err != nil || len(e.entries) == 0 || !e.streams {
-			b.release()
-		}
-		if err == nil && len(e.entries) > 0 {
-			err = s.write(seq, e, b)
-		}
-		b.release()
-		if err != nil && diskFull(err) && !cleaned && s.madeRoom() {
-			cleaned = true
-			continue
-		}
-		if err == nil || !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-		if err := s.refresh(context.Background()); err != nil {
-			return err
-		}
-	}
-}
-
-func diskFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-}
-
-// madeRoom deletes what nobody needs and reports whether there was any.
-func (s *Store) madeRoom() bool {
-	before := s.countFiles()
-	s.cleanNow()
-	return s.countFiles() < before
-}
-
-func (s *Store) countFiles() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.x.files)
-}
-
-// write publishes what e encoded as the commit seq, and knows of it once it is
-// durable.
-func (s *Store) write(seq uint64, e *encoder, b *batch) error {
-	c := commit{seq: seq, size: e.size, entries: e.entries}
-	// A commit was judged by those before it, which another process may have
-	// published and not yet synced. A crash must not leave it without them.
-	if err := s.ensureSynced(seq - 1); err != nil {
-		return err
-	}
-	t, err := s.takeAhead()
-	if err == nil {
-		err = s.fill(t, func(f vfs.File) error { return e.writeTo(f, b) })
-	}
-	if err == nil {
-		err = s.name(t.name, commitName(c.seq))
-	}
-	if err != nil {
-		return err
-	}
-	return s.published(&c)
-}
-
-// published makes the name of the commit c durable and adds it to what is known.
-func (s *Store) published(c *commit) error {
-	if err := s.syncDir(); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.x.apply(c)
-	s.litter.note(c)
-	s.synced = max(s.synced, c.seq)
-	return nil
-}
-
-// answer tells the outcome to everybody in b. Whoever was told may use its
-// request again.
-func (s *Store) answer(b *batch, err error) {
-	for _, r := range b.reqs {
-		out := r.outcome
-		if err != nil && (r.write || r.early || out == nil) {
-			out = err
-		}
-		r.done <- out
-	}
-	clear(b.reqs)
-	s.spare = b.reqs[:0]
 }

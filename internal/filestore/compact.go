@@ -135,7 +135,7 @@ func (s *Store) moveOut(victims []*file) error {
 	e.buf = append(e.buf, e.table...)
 	m.size = int64(len(e.buf))
 	var err error
-	if m.temp, err = s.prepare(func(f vfs.File) error { return writeAll(f, e.buf) }); err != nil {
+	if m.temp, err = s.writeTemp(func(f vfs.File) error { return writeAll(f, e.buf) }); err != nil {
 		return err
 	}
 	return s.hand(m)
@@ -160,15 +160,10 @@ func (s *Store) hand(m *move) error {
 	} else {
 		s.mu.Lock()
 		if err = s.refusal(); err == nil {
-			s.move = m
-			s.startCommitter()
+			s.committer.publish(m)
 		}
 		s.mu.Unlock()
 		if err == nil {
-			select {
-			case s.handed <- struct{}{}:
-			default:
-			}
 			err = <-m.done
 		}
 	}
@@ -266,17 +261,6 @@ func (x *index) lives(f *file, e *entry) (lives, damaged bool) {
 
 // errDied ends a move of which something was deleted meanwhile.
 var errDied = errors.New("filestore: what was moved was deleted meanwhile")
-
-// commitMove publishes the move that waits, if there is one.
-func (s *Store) commitMove() {
-	s.mu.Lock()
-	m := s.move
-	s.move = nil
-	s.mu.Unlock()
-	if m != nil {
-		m.done <- s.tryMove(m)
-	}
-}
 
 // tryMove publishes m like any other commit. What it holds may have been
 // superseded meanwhile, which does no harm, but not deleted.

@@ -7,7 +7,7 @@ import (
 )
 
 // Waiting returns how many requests no commit has taken yet.
-func (s *Store) Waiting() int { return s.countWaiting() }
+func (s *Store) Waiting() int { return s.committer.countWaiting() }
 
 // A Moved is a record in a file of moved ones.
 type Moved struct {

@@ -56,30 +56,30 @@ func (j *judging) of(x *index, r *request) *pending {
 	return p
 }
 
-// judge decides for each request of b, in order, whether it is written. mu is
-// held.
-func (s *Store) judge(b *batch) {
-	s.judging.begin(len(b.reqs))
+// judge decides for each request of b, in order, whether it is written. Store.mu
+// is held.
+func (c *committer) judge(b *batch) {
+	c.judging.begin(len(b.reqs))
 	for _, r := range b.reqs {
 		r.write, r.early, r.outcome = false, false, nil
 		if r.kind == envelope.Lease {
-			s.judgeLease(r)
+			c.judgeLease(r)
 		} else {
-			r.judge(s.judging.of(&s.x, r))
+			r.judge(c.judging.of(&c.s.x, r))
 		}
 	}
 }
 
-func (s *Store) judgeLease(r *request) {
+func (c *committer) judgeLease(r *request) {
 	var prev uint64
-	if l := s.x.leases[r.id]; l != nil {
+	if l := c.s.x.leases[r.id]; l != nil {
 		prev = l.seq
 	}
-	if r.write = prev == r.prev && !s.judging.leases[r.id]; !r.write {
+	if r.write = prev == r.prev && !c.judging.leases[r.id]; !r.write {
 		r.outcome = errAgain
 		return
 	}
-	s.judging.leases[r.id] = true
+	c.judging.leases[r.id] = true
 	r.entry = entry{id: r.id, kind: r.kind, epoch: r.snap.Epoch, version: 1}
 }
 

@@ -16,15 +16,15 @@ import (
 // file: the kernel marks pages clean that it could not write, and the next sync
 // would report success.
 func (s *Store) publish(name string, write func(vfs.File) error) error {
-	temp, err := s.prepare(write)
+	temp, err := s.writeTemp(write)
 	if err != nil {
 		return err
 	}
 	return s.name(temp, name)
 }
 
-// prepare returns a new file under a temporary name whose content is durable.
-func (s *Store) prepare(write func(vfs.File) error) (temp string, err error) {
+// writeTemp returns a new file under a temporary name whose content is durable.
+func (s *Store) writeTemp(write func(vfs.File) error) (temp string, err error) {
 	t, err := s.create()
 	if err != nil {
 		return "", err
@@ -62,35 +62,6 @@ func (s *Store) fill(t *temporary, write func(vfs.File) error) error {
 		s.discard(t.name)
 	}
 	return err
-}
-
-// createAhead creates the temporary of the next commit while its callers come
-// back. That it fails is for the commit to find out.
-func (s *Store) createAhead() {
-	s.mu.Lock()
-	able := s.writer && s.poison == nil // or others may take it for litter
-	s.mu.Unlock()
-	if able && s.ahead == nil {
-		s.ahead, _ = s.create()
-	}
-}
-
-// takeAhead returns the temporary that was created ahead, or a new one.
-func (s *Store) takeAhead() (*temporary, error) {
-	if t := s.ahead; t != nil {
-		s.ahead = nil
-		return t, nil
-	}
-	return s.create()
-}
-
-// dropAhead removes the temporary that was created ahead, if there is one.
-func (s *Store) dropAhead() {
-	if t := s.ahead; t != nil {
-		s.ahead = nil
-		_ = t.file.Close() // it is empty
-		s.discard(t.name)
-	}
 }
 
 // name gives the file temp its final name, or removes it.

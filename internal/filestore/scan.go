@@ -15,10 +15,7 @@ func (s *Store) refresh(ctx context.Context) error {
 		return err
 	}
 	defer func() { <-s.io }()
-	s.mu.Lock()
-	writer := s.writer
-	s.mu.Unlock()
-	if writer {
+	if s.isWriter() {
 		return s.told(s.follow(ctx))
 	}
 	if s.unchanged() {

@@ -58,7 +58,8 @@ type Store struct {
 	scanned time.Time // when the directory last changed before the last scan, zero if that is not certain
 
 	syncing chan struct{} // held during a sync of the directory
-	handed  chan struct{} // tells a committer that waits for the cleaner of a move
+
+	committer committer
 
 	mu             sync.Mutex // guards what follows; never held during I/O
 	x              index
@@ -69,15 +70,7 @@ type Store struct {
 	degraded       bool   // the file system cannot sync directories
 	poison         error  // the outcome of a directory sync is unknown: no more writes
 	closed         bool
-	queue          []*request
-	waiting        int                // requests in queue whose callers still wait
-	running        bool               // there is a committer
-	idle           chan struct{}      // closed when the running committer ends
-	giveUp         context.CancelFunc // ends the committer's wait for the writers' lock
 	held           map[string]*heldLease
-	awaited        int           // the committer waits for that many requests, 0 if it does not
-	arrived        chan struct{} // closed when they are there
-	move           *move         // records in a new place, to be published
 	cleaning       chan struct{} // closed when the running cleaner ends, nil if there is none
 	litter         litter
 	temps          map[string]bool // of this store, about to be published
@@ -85,10 +78,6 @@ type Store struct {
 	// What is used again.
 	requests  *sync.Pool // apart, since the runtime knows a pool until the second collection after its last use
 	verifiers *sync.Pool // likewise
-	enc       encoder
-	ahead     *temporary // for the next commit, nil if there is none; the committer's
-	judging   judging    // with mu held
-	spare     []*request
 }
 
 var _ store.Store = (*Store)(nil)
@@ -124,7 +113,6 @@ func New(dir vfs.Dir, opts Options) (*Store, error) {
 		opts:    opts,
 		io:      make(chan struct{}, 1),
 		syncing: make(chan struct{}, 1),
-		handed:  make(chan struct{}, 1),
 		x:       newIndex(opts.Keep),
 		held:    map[string]*heldLease{},
 		temps:   map[string]bool{},
@@ -132,6 +120,7 @@ func New(dir vfs.Dir, opts Options) (*Store, error) {
 		requests:  new(sync.Pool),
 		verifiers: new(sync.Pool),
 	}
+	s.committer.s, s.committer.handed = s, make(chan struct{}, 1)
 	if err := s.rescan(context.Background()); err != nil {
 		return nil, err
 	}
@@ -146,12 +135,9 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
-	s.failQueue(store.ErrClosed)
-	idle := s.idle
+	s.committer.fail(store.ErrClosed)
 	s.mu.Unlock()
-	if idle != nil {
-		<-idle
-	}
+	s.committer.wait()
 	s.mu.Lock()
 	cleaning := s.cleaning
 	s.mu.Unlock()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"math"
-	"sync/atomic"
 
 	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
@@ -144,73 +143,6 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	}
 }
 
-// A request waits for the committer.
-type request struct {
-	kind   envelope.Kind
-	id     string
-	snap   store.Snapshot // of a save; its Data is the caller's until encoded. Epoch of a claim
-	lease  []byte         // payload of a lease record
-	again  bool           // of a save: write it although it was accepted before
-	expect store.Fence    // of a deletion: the fence it applies to
-	prev   uint64         // of a lease: commit of the record that it replaces, 0 for none
-	done   chan error     // buffered
-	left   atomic.Bool    // nobody waits for it any more
-
-	batch *batch // once the committer took it
-
-	// For the committer, while it judges and writes.
-	write   bool
-	early   bool  // its outcome depends on others in the batch
-	outcome error // if it is not written
-	entry   entry
-	head    []byte // its envelope but for the state of a save
-	encoded span   // where its record lies in the encoder's buffer, if all of it does
-}
-
-// newRequest returns a request, perhaps one that was used before: that of a save
-// has a buffer and a channel.
-func (s *Store) newRequest(kind envelope.Kind, id string) *request {
-	r, ok := s.requests.Get().(*request)
-	if !ok {
-		r = &request{done: make(chan error, 1)}
-	}
-	r.kind, r.id = kind, id
-	return r
-}
-
-// recycle takes r back. Nobody may know of it any more.
-func (s *Store) recycle(r *request) {
-	r.reset()
-	r.snap, r.lease, r.again, r.expect, r.prev, r.outcome = store.Snapshot{}, nil, false, store.Fence{}, 0, nil
-	s.requests.Put(r)
-}
-
-// reset makes r ready to be submitted again.
-func (r *request) reset() {
-	r.batch, r.entry, r.encoded = nil, entry{}, span{}
-}
-
-// encodeHeader encodes what stands before the state of a save, checksums
-// included: the callers do that, side by side, not the committer.
-func (r *request) encodeHeader() (err error) {
-	r.head, err = envelope.AppendHeader(r.head[:0], &envelope.Record{ID: r.id, Kind: r.kind, Snapshot: r.snap})
-	return err
-}
-
-// A batch is what the committer took from the queue together.
-type batch struct {
-	reqs     []*request
-	encoded  chan struct{} // closed when the callers' data is no longer needed
-	released bool          // it is closed
-}
-
-func (b *batch) release() {
-	if !b.released {
-		b.released = true
-		close(b.encoded)
-	}
-}
-
 // submit hands r to the committer and waits for its outcome. When ctx ends
 // first the outcome is unknown and r remains with the committer.
 func (s *Store) submit(ctx context.Context, r *request) (left bool, err error) {
@@ -226,44 +158,13 @@ func (s *Store) submit(ctx context.Context, r *request) (left bool, err error) {
 		s.mu.Unlock()
 		return false, errAgain
 	}
-	lead := s.enqueue(r, ctx.Done() == nil)
-	idle := s.idle
+	s.committer.add(r)
 	s.mu.Unlock()
-	if lead {
-		s.lead(idle)
-	}
-	if ctx.Done() == nil {
-		return false, <-r.done
-	}
 	select {
 	case err := <-r.done:
 		return false, err
 	case <-ctx.Done():
-		return s.leave(ctx, r)
-	}
-}
-
-// enqueue adds r to what waits and sees to it that there is a committer. If there
-// is none and the caller is able to lead, it is him. mu is held.
-func (s *Store) enqueue(r *request, able bool) (lead bool) {
-	s.queue = append(s.queue, r)
-	s.waiting++
-	if lead = able && !s.running; lead {
-		s.running, s.idle = true, make(chan struct{})
-	}
-	s.startCommitter()
-	if s.waiting == s.awaited {
-		s.awaited = 0
-		close(s.arrived)
-	}
-	return lead
-}
-
-// startCommitter starts the committer if there is none. mu is held.
-func (s *Store) startCommitter() {
-	if !s.running {
-		s.running, s.idle = true, make(chan struct{})
-		go s.run(s.idle)
+		return s.committer.leave(ctx, r)
 	}
 }
 
@@ -273,51 +174,4 @@ func (s *Store) refusal() error {
 		return store.ErrClosed
 	}
 	return s.poison
-}
-
-// leave ends the wait for r. A request that still waits is withdrawn. One that
-// is being committed goes on, but no longer needs the caller's data.
-func (s *Store) leave(ctx context.Context, r *request) (left bool, err error) {
-	s.mu.Lock()
-	r.left.Store(true)
-	b := r.batch
-	if b == nil {
-		for i := range s.queue {
-			if s.queue[i] == r {
-				s.queue[i] = nil
-				s.waiting--
-			}
-		}
-		if s.waiting == 0 && s.giveUp != nil {
-			s.giveUp()
-		}
-	}
-	s.mu.Unlock()
-	if b != nil {
-		select {
-		case err := <-r.done:
-			if err != errLeft {
-				return true, err
-			}
-		case <-b.encoded:
-		}
-	}
-	return true, ctx.Err()
-}
-
-// failQueue answers everything that waits. mu is held.
-func (s *Store) failQueue(err error) {
-	for _, r := range s.queue {
-		if r != nil {
-			r.done <- err
-		}
-	}
-	s.queue, s.waiting = nil, 0
-	if s.move != nil {
-		s.move.done <- err
-		s.move = nil
-	}
-	if s.giveUp != nil {
-		s.giveUp()
-	}
 }

@@ -1,6 +1,6 @@
 // Command testreport runs go test on all packages of all modules of the
-// workspace, prints what failed or was
-// skipped and why, says which suites ran, and ends with the line
+// workspace. Then it prints each reason for which tests were skipped once, what
+// failed, which suites ran and which program to install, and ends with the line
 //
 //	N passed, M failed, K skipped
 //
@@ -13,19 +13,32 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
 func main() {
 	r := newReport(os.Stdout)
+	r.missing = lacking(exec.LookPath)
 	if err := all(r); err != nil {
 		r.broken = append(r.broken, err.Error())
 	}
 	if !r.finish(os.Getenv("DURABLE_REQUIRE_REAL") == "1") {
 		os.Exit(1)
 	}
+}
+
+// lacking returns those of the programs in packages that find does not find.
+func lacking(find func(program string) (path string, err error)) (programs []string) {
+	for _, program := range slices.Sorted(maps.Keys(packages)) {
+		if _, err := find(program); err != nil {
+			programs = append(programs, program)
+		}
+	}
+	return programs
 }
 
 // all runs the tests of every module. No cached results: go test does not notice

@@ -42,13 +42,17 @@ type report struct {
 	tests  map[key]*test
 	order  []*test // tests, in the order in which they began
 	builds map[string]*strings.Builder
-	broken []string // what went wrong outside of tests
+
+	failures []string           // what failed, with what it printed
+	broken   []string           // what went wrong outside of tests
+	skips    map[string][]*test // by reason
+	missing  []string           // programs that tests need
 
 	passed, failed, skipped int
 }
 
 func newReport(w io.Writer) *report {
-	return &report{w: w, tests: map[key]*test{}, builds: map[string]*strings.Builder{}}
+	return &report{w: w, tests: map[key]*test{}, builds: map[string]*strings.Builder{}, skips: map[string][]*test{}}
 }
 
 // line takes one line of output. What is no event is printed as it is.
@@ -121,15 +125,21 @@ func (r *report) ended(t *test, e event) {
 func (r *report) count(t *test) {
 	switch {
 	case t.result == "fail" && t.failed == 0:
-		r.failed++
-		fmt.Fprintf(r.w, "FAIL %s %s\n%s", short(t.pkg), t.name, indent(t.text()))
+		r.fail(short(t.pkg)+" "+t.name, t.text())
 	case t.children > 0:
 	case t.result == "pass":
 		r.passed++
 	case t.result == "skip":
 		r.skipped++
-		fmt.Fprintf(r.w, "SKIP %s %s: %s\n", short(t.pkg), t.name, t.reason())
+		r.skips[t.reason()] = append(r.skips[t.reason()], t)
 	}
+}
+
+// fail counts a failure and names it at once. What it printed stands at the end.
+func (r *report) fail(name, text string) {
+	r.failed++
+	fmt.Fprintf(r.w, "FAIL %s\n", name)
+	r.failures = append(r.failures, fmt.Sprintf("FAIL %s\n%s", name, indent(text)))
 }
 
 // packageEnded says how a package ended. One that failed without a failing test
@@ -155,12 +165,11 @@ func (r *report) packageEnded(p *test, e event) {
 		return
 	}
 	if failures == 0 {
-		r.failed++
 		text := p.text()
 		if b := r.builds[e.FailedBuild]; b != nil {
 			text = b.String() + text
 		}
-		fmt.Fprintf(r.w, "FAIL %s\n%s", short(p.pkg), indent(text))
+		r.fail(short(p.pkg), text)
 	}
 }
 
@@ -179,7 +188,7 @@ func (t *test) text() string { return frame.ReplaceAllString(t.output.String(), 
 func (t *test) reason() string {
 	lines := strings.Split(strings.TrimSpace(t.text()), "\n")
 	text := location.ReplaceAllString(lines[len(lines)-1], "")
-	if text = strings.TrimSpace(text); text == "" {
+	if text = strings.TrimPrefix(strings.TrimSpace(text), "SKIPPED: "); text == "" {
 		return "no reason given"
 	}
 	return text

@@ -12,11 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// goTest runs the report on a module of its own with the given test files.
-func goTest(t *testing.T, requireReal bool, files map[string]string) (out string, ok bool) {
+// goTest runs the report on a module of its own with the given test files, on a
+// machine that lacks some programs.
+func goTest(t *testing.T, requireReal bool, files map[string]string, missing ...string) (out string, ok bool) {
 	t.Helper()
 	dir := t.TempDir()
-	files["go.mod"] = "module example.test/m\n\ngo 1.25\n"
+	files["go.mod"] = "module example.test/m\n\ngo 1.26\n"
 	for name, text := range files {
 		path := filepath.Join(dir, name)
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
@@ -24,6 +25,7 @@ func goTest(t *testing.T, requireReal bool, files map[string]string) (out string
 	}
 	var b bytes.Buffer
 	r := newReport(&b)
+	r.missing = missing
 	cmd := exec.Command("go", "test", "-json", "-vet=off", "./...")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOWORK=off")
@@ -82,6 +84,68 @@ func TestReport_running_nothing_is_a_failure(t *testing.T) {
 	require.False(t, ok)
 	require.Contains(t, out, "no test ran")
 	require.Equal(t, "0 passed, 1 failed, 0 skipped", lastLine(out))
+}
+
+func TestReport_gives_each_reason_for_skipping_once_with_a_count(t *testing.T) {
+	out, ok := goTest(t, false, map[string]string{"a/a_test.go": `package a
+import "testing"
+func TestOne(t *testing.T) { t.Skip("SKIPPED: needs a moon") }
+func TestTwo(t *testing.T) {
+	t.Run("sub", func(t *testing.T) { t.Skip("needs a moon") })
+	t.Run("passes", func(t *testing.T) {})
+}
+func TestThree(t *testing.T) { t.Skip("needs a second sun") }
+`, "b/b_test.go": `package b
+import "testing"
+func TestFour(t *testing.T) { t.Skip("needs a moon") }
+`})
+	require.True(t, ok, out)
+	require.Contains(t, out, "SKIP 3 tests: needs a moon\nSKIP example.test/m/a TestThree: needs a second sun\nsuite ")
+	require.Equal(t, 1, strings.Count(out, "needs a moon"), out)
+	require.Equal(t, "1 passed, 0 failed, 4 skipped", lastLine(out))
+}
+
+func TestReport_what_failed_stands_last_before_the_summary(t *testing.T) {
+	out, ok := goTest(t, false, map[string]string{"a/a_test.go": `package a
+import "testing"
+func TestBad(t *testing.T) { t.Error("the reason") }
+func TestSkipped(t *testing.T) { t.Skip("needs a moon") }
+`, "b/b_test.go": "package b\nimport \"testing\"\nfunc TestB(t *testing.T) { nothing() }\n",
+		"c/c_test.go": "package c\nimport \"testing\"\nfunc TestC(t *testing.T) {}\n"})
+	require.False(t, ok)
+	before, _, found := strings.Cut(out, "\nsuite ")
+	require.True(t, found, out)
+	_, last, found := strings.Cut(before, "needs a moon\n")
+	require.True(t, found, out)
+	for _, text := range []string{"FAIL example.test/m/a TestBad\n", "the reason", "FAIL example.test/m/b\n", "undefined: nothing"} {
+		require.Contains(t, last, text)
+	}
+	require.NotContains(t, last, "ok   ")
+	require.Equal(t, 1, strings.Count(out, "the reason"), out)
+	require.Equal(t, "1 passed, 2 failed, 1 skipped", lastLine(out))
+}
+
+func TestReport_names_a_failure_when_it_happens(t *testing.T) {
+	var b bytes.Buffer
+	r := newReport(&b)
+	require.NoError(t, read(r, strings.NewReader(`{"Action":"run","Package":"p","Test":"TestA"}
+{"Action":"fail","Package":"p","Test":"TestA"}
+`)))
+	require.Equal(t, "FAIL p TestA\n", b.String())
+}
+
+func TestReport_says_in_one_line_what_to_install(t *testing.T) {
+	nowhere := func(string) (string, error) { return "", exec.ErrNotFound }
+	require.Equal(t, []string{"redis-server"}, lacking(nowhere))
+	require.Empty(t, lacking(func(program string) (string, error) { return "/bin/" + program, nil }))
+
+	test := map[string]string{"a_test.go": "package a\nimport \"testing\"\nfunc TestA(t *testing.T) {}\n"}
+	out, ok := goTest(t, false, test, lacking(nowhere)...)
+	require.True(t, ok, out)
+	require.True(t, strings.HasSuffix(out, "\nredis-server is missing: install the package redis-server (Debian: apt-get install redis-server)\n1 passed, 0 failed, 0 skipped\n"), out)
+
+	out, _ = goTest(t, false, test)
+	require.NotContains(t, out, "apt-get")
 }
 
 const suiteTests = `package a

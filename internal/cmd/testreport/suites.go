@@ -25,26 +25,6 @@ var suites = []suite{
 	{"handover", regexp.MustCompile(`^TestHandover_`), true},
 }
 
-// finish prints the suites and the count, and reports whether all is well.
-func (r *report) finish(requireReal bool) bool {
-	for _, s := range suites {
-		state, complete := r.state(s)
-		fmt.Fprintf(r.w, "suite %-13s %s\n", s.name, state)
-		if requireReal && s.real && !complete {
-			r.broken = append(r.broken, "suite "+s.name+" must run where DURABLE_REQUIRE_REAL is set")
-		}
-	}
-	if r.passed+r.failed+r.skipped == 0 {
-		r.broken = append(r.broken, "no test ran")
-	}
-	for _, text := range r.broken {
-		r.failed++
-		fmt.Fprintln(r.w, "FAIL", text)
-	}
-	fmt.Fprintf(r.w, "%d passed, %d failed, %d skipped\n", r.passed, r.failed, r.skipped)
-	return r.failed == 0
-}
-
 // state says what became of s, and whether none of its top-level tests was
 // skipped or missing.
 func (r *report) state(s suite) (text string, complete bool) {

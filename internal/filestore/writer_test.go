@@ -24,8 +24,7 @@ func (d noLock) OpenLock(name string, create bool) (vfs.Lock, error) {
 	return d.Dir.OpenLock(name, create)
 }
 
-// Who waits without end commits by himself, and cleans nothing up before the
-// directory is his to write.
+// Nothing is cleaned up before the directory is this store's to write.
 func TestASaveThatCannotBecomeAWriterFailsAloneAlsoWhenThereIsMuchToCleanUp(t *testing.T) {
 	path := t.TempDir()
 	old := open(t, path)

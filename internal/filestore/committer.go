@@ -209,8 +209,7 @@ func (c *committer) convene() {
 // more wait already than were answered they do not wait for these: the timer is
 // as inexact as convene says.
 //
-// The next file is created in that moment instead of in the path of its commit:
-// with 64 callers, and with 1,000, a save took 1.08 times as long without it.
+// The next file is created in that moment instead of in the path of its commit.
 func (c *committer) gather(answered int) {
 	if answered < 2 || c.countWaiting() > answered {
 		return

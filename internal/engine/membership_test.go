@@ -51,8 +51,9 @@ func (c *number) WithState(fn func(state any))       { fn(c) }
 // counting is an adapter in memory that counts calls, and fails on demand.
 type counting struct {
 	*adapter.Adapter
-	down  atomic.Bool
-	calls atomic.Int64
+	down   atomic.Bool
+	calls  atomic.Int64
+	saving func() // is called during every save; nil: nothing
 }
 
 var errDown = errors.New("connection refused")
@@ -66,7 +67,12 @@ func (c *counting) called() error {
 }
 
 func (c *counting) Save(ctx context.Context, name string, s *store.Snapshot) error {
-	return cmpOr(c.called(), func() error { return c.Adapter.Save(ctx, name, s) })
+	return cmpOr(c.called(), func() error {
+		if c.saving != nil {
+			c.saving()
+		}
+		return c.Adapter.Save(ctx, name, s)
+	})
 }
 
 func (c *counting) Load(ctx context.Context, name string) (s *store.Snapshot, err error) {
@@ -195,6 +201,49 @@ func TestAComponentThatCannotBeSavedIsNotReleased(t *testing.T) {
 		c.add()
 		require.NoError(t, e.Release(t.Context(), "session/a"))
 		require.EqualValues(t, 2, come(t, e, "session/a", store.Restored).n.Load())
+		closed(t, e)
+	})
+}
+
+func TestAComponentThatChangesMeanwhileIsNotReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newCounting()
+		e := working(t, a, 1)
+		c := come(t, e, "session/a", store.FirstBoot)
+		c.add()
+		a.saving = c.add
+		require.ErrorContains(t, e.Release(t.Context(), "session/a"), "changes")
+		a.saving = nil
+		require.NoError(t, e.Release(t.Context(), "session/a"))
+		require.EqualValues(t, 2, come(t, e, "session/a", store.Restored).n.Load())
+		closed(t, e)
+	})
+}
+
+func TestWhatWentLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newCounting()
+		e := working(t, a, 10)
+		heap := func() uint64 {
+			runtime.GC()
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		cycle := func() {
+			c := &number{}
+			require.NoError(t, e.Admit("session/a", c, c))
+			require.NoError(t, e.Release(t.Context(), "session/a"))
+		}
+		cycle()
+		before := heap()
+		const cycles = 20_000
+		for range cycles {
+			cycle()
+		}
+		require.Less(t, heap(), before+cycles*4, "bytes for each that came and went")
+		require.Len(t, e.Status(), 10)
 		closed(t, e)
 	})
 }

@@ -249,7 +249,7 @@ func (s *Saver) Retire() error {
 	case s.phase == unrestored && !s.ever:
 	case s.phase != open:
 		return s.gate()
-	case !s.line.Idle() || s.changed():
+	case !s.line.Quiet() || s.changed():
 		return s.fault("release", errors.New("it changes while it is released"))
 	}
 	s.enter(closed, nil)

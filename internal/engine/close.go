@@ -14,7 +14,9 @@ import (
 	"github.com/durablestate/durable/internal/store"
 )
 
-func (e *Engine) close() ([]report.Status, error) {
+// Close takes the final checkpoint and stops. It returns what is not saved, and what
+// else went wrong. It is called once.
+func (e *Engine) Close() ([]report.Status, error) {
 	e.shut()
 	b := newBudget(time.Now(), e.opts.CloseTimeout, e.opts.Spill != nil)
 	saving, stop := until(b.saves)

@@ -46,7 +46,6 @@ type Engine struct {
 	profiles profiles
 
 	unknown func() error // what Options.Components has and nobody registered
-	closed  func() ([]report.Status, error)
 }
 
 // New returns an Engine on b. invalid is what is wrong with the options: then
@@ -73,7 +72,6 @@ func New(b backend.Backend, o Options, w backend.Words, invalid error) *Engine {
 		Interval: o.Interval, Timeout: o.SaveTimeout, Words: w, Log: o.Logger, OnWait: e.waitFor,
 	})
 	e.unknown = sync.OnceValue(e.unknownOptions)
-	e.closed = sync.OnceValues(e.close)
 	return e
 }
 
@@ -242,9 +240,5 @@ func (e *Engine) Health() error {
 }
 
 func (e *Engine) fault(op, id string, err error) error {
-	return e.system.Words.Fault(op, id, store.Fence{}, err)
+	return e.system.Words.Fault(op, id, err)
 }
-
-// Close takes the final checkpoint and stops. It returns what is not saved, and what
-// else went wrong; called again it returns the same.
-func (e *Engine) Close() ([]report.Status, error) { return e.closed() }

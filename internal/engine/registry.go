@@ -126,7 +126,7 @@ func (r *registry) choose(ids []string) ([]*member, error) {
 		switch m := r.find(id); {
 		case seen[id]:
 		case m == nil:
-			errs = append(errs, r.words.Fault("choose", id, store.Fence{}, store.ErrNotRegistered))
+			errs = append(errs, r.words.Fault("choose", id, store.ErrNotRegistered))
 		default:
 			seen[id] = true
 			chosen = append(chosen, m)

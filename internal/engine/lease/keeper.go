@@ -100,7 +100,7 @@ func (k *Keeper) Take(ctx context.Context) (uint64, *store.Lease, error) {
 	case store.IsAnswer(err):
 		return 0, nil, err
 	}
-	return 0, nil, k.Words.Fault("restore", "", store.Fence{}, fmt.Errorf("%w, until %w", k.explain(err), ctx.Err()))
+	return 0, nil, k.Words.Fault("restore", "", fmt.Errorf("%w, until %w", k.explain(err), ctx.Err()))
 }
 
 // explain adds the remedy for two programs that never meant to share a lease.
@@ -159,7 +159,7 @@ func (k *Keeper) Lost() error {
 	case k.lost != nil:
 		return k.lost
 	case k.lease == nil:
-		return k.Words.Fault("health", "", store.Fence{}, store.ErrNotRestored)
+		return k.Words.Fault("health", "", store.ErrNotRestored)
 	}
 	return nil
 }

@@ -80,8 +80,8 @@ func (x *chosen) skipped(ctx context.Context) []uint64 {
 // admit opens the component for saves if its policy accepts the outcome.
 func (x *chosen) admit(ctx context.Context, res report.Result) error {
 	if policy := x.Component.Policy; !policy.Accepts(res.Outcome) {
-		err := x.r.System.Words.Fault("restore", res.ComponentID, store.Fence{Epoch: res.Epoch, Version: res.Version},
-			fmt.Errorf("%s, which policy %q does not accept: %w", res.Outcome, policy, cmp.Or(res.Err, x.found.Err)))
+		err := fmt.Errorf("%s, which policy %q does not accept: %w", res.Outcome, policy, cmp.Or(res.Err, x.found.Err))
+		err = x.r.System.Words.Fault("restore", res.ComponentID, store.Answer(store.Fence{Epoch: res.Epoch, Version: res.Version}, err, ""))
 		x.Saver.Shut(err)
 		return err
 	}

@@ -162,7 +162,7 @@ func (s *Saver) Fail(op string, err error) error {
 
 // fault words err.
 func (s *Saver) fault(op string, err error) error {
-	return s.sys.Words.Fault(op, s.ID(), store.Fence{}, err)
+	return s.sys.Words.Fault(op, s.ID(), err)
 }
 
 // rare returns the extras, which it makes if there are none. The caller holds

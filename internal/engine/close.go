@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/durablestate/durable/internal/engine/flight"
+	"github.com/durablestate/durable/internal/engine/lease"
 	"github.com/durablestate/durable/internal/engine/report"
 	"github.com/durablestate/durable/internal/engine/saver"
 	"github.com/durablestate/durable/internal/engine/wait"
@@ -152,7 +153,7 @@ func (e *Engine) spill(b budget, unsaved []*saver.Saver) {
 
 // release gives up the lease. If that fails the next owner waits for its expiry.
 func (e *Engine) release(b budget) {
-	if e.system.Owner == nil {
+	if _, alone := e.system.Ownership.(lease.Alone); alone {
 		return
 	}
 	ctx, cancel := until(b.release)

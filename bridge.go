@@ -15,6 +15,15 @@ import (
 // The border. Inside, under internal, everything works with the plain types of
 // internal/store; here they become the types of this package, and back.
 
+// convert makes To of each.
+func convert[From, To any](list []From, to func(From) To) []To {
+	all := make([]To, len(list))
+	for i, x := range list {
+		all[i] = to(x)
+	}
+	return all
+}
+
 // storeAdapter makes one of our stores a StateAdapter, an Owner and a Historian.
 // The three adapters embed it.
 type storeAdapter struct {
@@ -25,38 +34,31 @@ type storeAdapter struct {
 	taker     backend.Taker // nil: none
 }
 
-// SaveState implements [StateAdapter].
 func (a *storeAdapter) SaveState(ctx context.Context, componentID string, s *Snapshot) error {
 	return a.fail("save", componentID, a.in.Save(ctx, componentID, (*store.Snapshot)(s)))
 }
 
-// LoadState implements [StateAdapter].
 func (a *storeAdapter) LoadState(ctx context.Context, componentID string) (*Snapshot, error) {
 	s, err := a.in.Load(ctx, componentID)
 	return (*Snapshot)(s), a.fail("load", componentID, err)
 }
 
-// DeleteState implements [StateAdapter].
 func (a *storeAdapter) DeleteState(ctx context.Context, componentID string) error {
 	return a.fail("delete", componentID, a.in.Delete(ctx, componentID))
 }
 
-// Close implements [StateAdapter].
 func (a *storeAdapter) Close() error { return a.fail("close", "", a.in.Close()) }
 
-// AcquireLease implements [Owner].
 func (a *storeAdapter) AcquireLease(ctx context.Context, name, holder string, ttl time.Duration) (*Lease, error) {
 	l, err := a.in.AcquireLease(ctx, name, holder, ttl)
 	return (*Lease)(l), a.fail("acquire lease", name, err)
 }
 
-// RenewLease implements [Owner].
 func (a *storeAdapter) RenewLease(ctx context.Context, l *Lease) error {
 	n, err := a.in.RenewLease(ctx, (*store.Lease)(l))
 	return a.fail("renew lease", l.Name, replace(l, n, err))
 }
 
-// ReleaseLease implements [Owner].
 func (a *storeAdapter) ReleaseLease(ctx context.Context, l *Lease) error {
 	n, err := a.in.ReleaseLease(ctx, (*store.Lease)(l))
 	return a.fail("release lease", l.Name, replace(l, n, err))
@@ -70,18 +72,15 @@ func replace(l *Lease, n *store.Lease, err error) error {
 	return err
 }
 
-// LoadLease implements [Owner].
 func (a *storeAdapter) LoadLease(ctx context.Context, name string) (*Lease, error) {
 	l, err := a.in.LoadLease(ctx, name)
 	return (*Lease)(l), a.fail("load lease", name, err)
 }
 
-// ClaimState implements [Owner].
 func (a *storeAdapter) ClaimState(ctx context.Context, componentID string, epoch uint64) error {
 	return a.fail("claim", componentID, a.in.Claim(ctx, componentID, epoch))
 }
 
-// ListComponents implements [Historian].
 func (a *storeAdapter) ListComponents(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for id, err := range a.in.List(ctx) {
@@ -92,20 +91,14 @@ func (a *storeAdapter) ListComponents(ctx context.Context) iter.Seq2[string, err
 	}
 }
 
-// ListSnapshots implements [Historian].
 func (a *storeAdapter) ListSnapshots(ctx context.Context, componentID string) ([]SnapshotInfo, error) {
 	found, err := a.in.History(ctx, componentID)
 	if err != nil {
 		return nil, a.fail("list", componentID, err)
 	}
-	infos := make([]SnapshotInfo, len(found))
-	for i, f := range found {
-		infos[i] = SnapshotInfo(f)
-	}
-	return infos, nil
+	return convert(found, func(i store.SnapshotInfo) SnapshotInfo { return SnapshotInfo(i) }), nil
 }
 
-// LoadSnapshot implements [Historian].
 func (a *storeAdapter) LoadSnapshot(ctx context.Context, componentID string, version uint64) (*Snapshot, error) {
 	s, err := a.in.LoadVersion(ctx, componentID, version)
 	return (*Snapshot)(s), a.fail("load", componentID, err)
@@ -116,7 +109,12 @@ func (a *storeAdapter) fail(op, id string, err error) error {
 	if err == nil {
 		return nil
 	}
-	e := &Error{Op: op, ComponentID: id, Adapter: a.name, Err: err}
+	return worded(a.name, op, id, err)
+}
+
+// worded is an Error of err, and of the fence that goes with it.
+func worded(adapter, op, id string, err error) error {
+	e := &Error{Op: op, ComponentID: id, Adapter: adapter, Err: err}
 	if answer := (*store.Error)(nil); errors.As(err, &answer) {
 		e.Epoch, e.Version, e.Err = answer.Fence.Epoch, answer.Fence.Version, answer.Err
 	}
@@ -125,9 +123,7 @@ func (a *storeAdapter) fail(op, id string, err error) error {
 
 // words are those in which the engine puts its errors.
 var words = backend.Words{
-	Fault: func(op, id string, f store.Fence, err error) error {
-		return &Error{Op: op, ComponentID: id, Epoch: f.Epoch, Version: f.Version, Err: err}
-	},
+	Fault: func(op, id string, err error) error { return worded("", op, id, err) },
 	Fence: func(err error) (f store.Fence, worded bool) {
 		if e := (*Error)(nil); errors.As(err, &e) {
 			return store.Fence{Epoch: e.Epoch, Version: e.Version}, true
@@ -233,11 +229,7 @@ type history struct{ h Historian }
 
 func (w history) History(ctx context.Context, name string) ([]store.SnapshotInfo, error) {
 	found, err := w.h.ListSnapshots(ctx, name)
-	infos := make([]store.SnapshotInfo, len(found))
-	for i, f := range found {
-		infos[i] = store.SnapshotInfo(f)
-	}
-	return infos, err
+	return convert(found, func(i SnapshotInfo) store.SnapshotInfo { return store.SnapshotInfo(i) }), err
 }
 
 func (w history) LoadVersion(ctx context.Context, name string, version uint64) (*store.Snapshot, error) {

@@ -31,7 +31,11 @@ type Checkpointer struct {
 // does not touch the store and starts nothing. The caller closes a, after the
 // Checkpointer.
 func New(a StateAdapter, opts *Options) *Checkpointer {
-	o, err := opts.withDefaults()
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	inside, err := o.engine()
 	if a == nil {
 		err = errors.Join(err, errors.New("New needs an adapter"))
 	}
@@ -41,7 +45,7 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	if err != nil {
 		err = &Error{Op: "configure", Err: err}
 	}
-	c := &Checkpointer{engine: engine.New(backendOf(a), o.engine(), words, err)}
+	c := &Checkpointer{engine: engine.New(backendOf(a), inside, words, err)}
 	c.closed = sync.OnceValue(func() error {
 		unsaved, err := c.engine.Close()
 		return errors.Join(newCloseError(unsaved), err)

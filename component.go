@@ -190,10 +190,8 @@ func (c *StatefulComponent[T]) freeze() func() ([]byte, error) {
 	if !ok {
 		return nil
 	}
-	c.ensure()
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	v := cl.Clone()
+	var v T
+	c.View(func(*T) { v = cl.Clone() })
 	return func() ([]byte, error) { return encode(&v) }
 }
 
@@ -338,15 +336,11 @@ func (c cell[T]) Reset() {
 	c.initOuter()
 }
 
-func (c cell[T]) Schema() int {
-	h, ok := any(&c.value).(component.SchemaHolder)
-	if !ok {
-		return 0
+func (c cell[T]) Schema() (version int) {
+	if h, ok := any(&c.value).(component.SchemaHolder); ok {
+		c.View(func(*T) { version = h.StateSchema() })
 	}
-	c.ensure()
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return h.StateSchema()
+	return version
 }
 
 // check refuses a state that could not be encoded or read back.

@@ -3,13 +3,11 @@ package durable
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/durablestate/durable/internal/config"
@@ -103,19 +101,16 @@ func (c *Config) Open(ctx context.Context) (*Checkpointer, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts := c.Options
-	if opts.Spill != nil || c.block.SpillDirectory == "" {
-		cp := New(a, &opts)
-		cp.engine.CloseWith(a)
-		return cp, nil
+	opts, owned := c.Options, []io.Closer{a}
+	if opts.Spill == nil && c.block.SpillDirectory != "" {
+		spill, err := NewFileAdapter(c.block.SpillDirectory, &FileOptions{MaxStateBytes: c.block.MaxStateBytes})
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("durable: spill_directory: %w", err), a.Close())
+		}
+		opts.Spill, owned = spill, append(owned, spill)
 	}
-	spill, err := NewFileAdapter(c.block.SpillDirectory, &FileOptions{MaxStateBytes: c.block.MaxStateBytes})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("durable: spill_directory: %w", err), a.Close())
-	}
-	opts.Spill = spill
 	cp := New(a, &opts)
-	cp.engine.CloseWith(a, spill)
+	cp.engine.CloseWith(owned...)
 	return cp, nil
 }
 
@@ -124,98 +119,44 @@ func (c *Config) check() error {
 	if c.block == nil {
 		return errors.New("durable: empty Config; use LoadConfig or ParseConfig")
 	}
-	longest := cmp.Or(c.Options.Interval, defaultInterval)
-	for _, o := range c.Options.Components {
-		longest = max(longest, o.Interval)
-	}
-	if text := c.block.TTLProblem(config.RefuseTTLBelow, longest); text != "" {
+	b := c.current()
+	if text := b.TTLProblem(config.RefuseTTLBelow, defaultInterval); text != "" {
 		return errors.New("durable: ttl: " + text)
 	}
-	if text := c.block.TTLProblem(config.WarnTTLBelow, longest); text != "" {
+	if text := b.TTLProblem(config.WarnTTLBelow, defaultInterval); text != "" {
 		c.logger().Warn("durable: ttl is short: an outage longer than it makes the state expire", "detail", text)
 	}
 	return nil
 }
 
-func (c *Config) logger() *slog.Logger {
-	if c.Options.Logger != nil {
-		return c.Options.Logger
-	}
-	return slog.Default()
-}
+func (c *Config) logger() *slog.Logger { return cmp.Or(c.Options.Logger, slog.Default()) }
 
 // String describes c without its secrets.
-func (c Config) String() string {
-	var b strings.Builder
-	for i, a := range c.describe() {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "%s: %s", a.Key, a.Value)
-	}
-	return "durable.Config{" + b.String() + "}"
-}
+func (c Config) String() string { return "durable.Config{" + c.current().String() + "}" }
 
 // Format writes String, whatever the verb.
 func (c Config) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
 
 // LogValue describes c without its secrets.
-func (c Config) LogValue() slog.Value { return slog.GroupValue(c.describe()...) }
+func (c Config) LogValue() slog.Value { return c.current().LogValue() }
 
 // MarshalJSON describes c without its secrets. The result is for people and
 // cannot be read back.
-func (c Config) MarshalJSON() ([]byte, error) {
-	m := map[string]string{}
-	for _, a := range c.describe() {
-		m[a.Key] = a.Value.String()
-	}
-	return json.Marshal(m)
-}
+func (c Config) MarshalJSON() ([]byte, error) { return c.current().MarshalJSON() }
 
-// describe lists by its YAML key what is set and no secret.
-func (c *Config) describe() []slog.Attr {
-	var list []slog.Attr
-	add := func(key string, value any) {
-		if text := fmt.Sprint(value); text != "" && text != "0" && text != "0s" && text != "false" {
-			list = append(list, slog.String(key, text))
-		}
-	}
-	if b := c.block; b != nil {
-		add("adapter", b.Adapter)
-		if b.RedisURL.Reveal() != "" {
-			add("redis_url", b.RedisURL)
-		}
-		list = append(list, slog.String("ttl", b.TTL.String()))
-		add("key_prefix", b.KeyPrefix)
-		add("durability", b.Durability)
-		add("directory", b.Directory)
-		add("spill_directory", b.SpillDirectory)
-		add("keep", b.Keep)
-		add("max_state_bytes", b.MaxStateBytes)
+// current returns the block as it would have to be to say the same as c does now.
+func (c *Config) current() config.Block {
+	var b config.Block
+	if c.block != nil {
+		b = *c.block
 	}
 	o := &c.Options
-	add("snapshot_interval", o.Interval)
-	add("system", o.System)
-	add("replica", o.Replica)
-	add("holder", o.Holder)
-	add("save_timeout", o.SaveTimeout)
-	add("shutdown_timeout", o.CloseTimeout)
-	if o.LeaseTTL < 0 {
-		add("lease_ttl", "off")
-	} else {
-		add("lease_ttl", o.LeaseTTL)
+	b.System, b.Replica, b.Holder, b.Interval, b.Restore = o.System, o.Replica, o.Holder, o.Interval, string(o.Restore)
+	b.SaveTimeout, b.ShutdownTimeout, b.LeaseTTL = o.SaveTimeout, o.CloseTimeout, o.LeaseTTL
+	b.Consistent, b.PauseLimit, b.MaxCrashRestarts = o.Consistent, o.PauseLimit, o.MaxCrashRestarts
+	b.Components = make(map[string]config.Component, len(o.Components))
+	for id, x := range o.Components {
+		b.Components[id] = config.Component{Interval: x.Interval, Restore: string(x.Restore)}
 	}
-	add("max_crash_restarts", o.MaxCrashRestarts)
-	add("consistent", o.Consistent)
-	if o.PauseLimit < 0 {
-		add("pause_limit", "off")
-	} else {
-		add("pause_limit", o.PauseLimit)
-	}
-	add("restore", o.Restore)
-	for _, id := range slices.Sorted(maps.Keys(o.Components)) {
-		add("components."+id+".snapshot_interval", o.Components[id].Interval)
-		add("components."+id+".restore", o.Components[id].Restore)
-	}
-	return list
+	return b
 }

@@ -1,11 +1,11 @@
 package durable
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"time"
 
@@ -88,36 +88,31 @@ const (
 	defaultPauseLimit   = 25 * time.Millisecond
 )
 
-// withDefaults returns a copy of o with every default filled in, and what is
+// engine returns o with every default filled in, as the engine sees it, and what is
 // wrong with it.
-func (o *Options) withDefaults() (Options, error) {
-	var d Options
-	if o != nil {
-		d = *o
+func (o Options) engine() (engine.Options, error) {
+	e := engine.Options{
+		System: o.System, Replica: o.Replica, Holder: o.Holder,
+		Interval: cmp.Or(o.Interval, defaultInterval), Restore: store.Policy(cmp.Or(o.Restore, FreshIfAbsent)),
+		SaveTimeout: cmp.Or(o.SaveTimeout, defaultSaveTimeout), CloseTimeout: cmp.Or(o.CloseTimeout, defaultCloseTimeout),
+		LeaseTTL: cmp.Or(o.LeaseTTL, defaultLeaseTTL), Logger: cmp.Or(o.Logger, slog.Default()),
+		Consistent: o.Consistent, PauseLimit: cmp.Or(o.PauseLimit, defaultPauseLimit), MaxCrashRestarts: o.MaxCrashRestarts,
+		Components: make(map[string]engine.ComponentOptions, len(o.Components)),
 	}
-	d.Components = maps.Clone(d.Components)
-	err := d.check()
-	setDefault(&d.Interval, defaultInterval)
-	setDefault(&d.SaveTimeout, defaultSaveTimeout)
-	setDefault(&d.CloseTimeout, defaultCloseTimeout)
-	setDefault(&d.LeaseTTL, defaultLeaseTTL)
-	setDefault(&d.PauseLimit, defaultPauseLimit)
-	setDefault(&d.Restore, FreshIfAbsent)
-	if d.Holder == "" {
+	if e.Holder == "" {
 		host, _ := os.Hostname()
-		d.Holder = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), rand.Text()[:8])
+		e.Holder = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), rand.Text()[:8])
 	}
-	if d.Logger == nil {
-		d.Logger = slog.Default()
+	for id, c := range o.Components {
+		e.Components[id] = engine.ComponentOptions{Interval: c.Interval, Restore: store.Policy(c.Restore)}
 	}
-	return d, err
-}
-
-func setDefault[V comparable](v *V, d V) {
-	var zero V
-	if *v == zero {
-		*v = d
+	if o.Spill != nil {
+		e.Spill = states{o.Spill}
 	}
+	if o.OnEvent != nil {
+		e.OnEvent = func(v report.Event) { o.OnEvent(Event(v)) }
+	}
+	return e, o.check()
 }
 
 func (o *Options) check() error {
@@ -158,23 +153,3 @@ func (o *Options) check() error {
 
 // known reports that p is a policy, or not set.
 func known(p RestorePolicy) bool { return p == "" || store.Policy(p).Valid() }
-
-// engine returns o, which has every default filled in, as the engine sees it.
-func (o *Options) engine() engine.Options {
-	e := engine.Options{
-		System: o.System, Replica: o.Replica, Holder: o.Holder, Interval: o.Interval, Restore: store.Policy(o.Restore),
-		SaveTimeout: o.SaveTimeout, CloseTimeout: o.CloseTimeout, LeaseTTL: o.LeaseTTL, Logger: o.Logger,
-		Consistent: o.Consistent, PauseLimit: o.PauseLimit, MaxCrashRestarts: o.MaxCrashRestarts,
-		Components: make(map[string]engine.ComponentOptions, len(o.Components)),
-	}
-	for id, c := range o.Components {
-		e.Components[id] = engine.ComponentOptions{Interval: c.Interval, Restore: store.Policy(c.Restore)}
-	}
-	if o.Spill != nil {
-		e.Spill = states{o.Spill}
-	}
-	if o.OnEvent != nil {
-		e.OnEvent = func(v report.Event) { o.OnEvent(Event(v)) }
-	}
-	return e
-}

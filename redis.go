@@ -116,11 +116,7 @@ func (a *RedisAdapter) Audit(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, a.fail("audit", "", err)
 	}
-	list := make([]Finding, len(found))
-	for i, f := range found {
-		list[i] = Finding(f)
-	}
-	return list, nil
+	return convert(found, func(f redisstore.Finding) Finding { return Finding(f) }), nil
 }
 
 // redisInside is what the engine may know of the store beyond StateAdapter.

@@ -106,11 +106,7 @@ func newCloseError(unsaved []report.Status) error {
 }
 
 func statuses(list []report.Status) []ComponentStatus {
-	all := make([]ComponentStatus, len(list))
-	for i, s := range list {
-		all[i] = ComponentStatus(s)
-	}
-	return all
+	return convert(list, func(s report.Status) ComponentStatus { return ComponentStatus(s) })
 }
 
 func (e *CloseError) Error() string {

@@ -64,19 +64,19 @@ func ReadBlock(data []byte, interval time.Duration) (*Block, error) {
 		b.readRedis(s)
 		b.readOptions(s)
 		b.readComponents(s)
-		longest := cmp.Or(b.Interval, interval)
-		for _, c := range b.Components {
-			longest = max(longest, c.Interval)
-		}
-		if text := b.TTLProblem(RefuseTTLBelow, longest); text != "" {
+		if text := b.TTLProblem(RefuseTTLBelow, interval); text != "" {
 			s.Refuse("ttl", "%s", text)
 		}
 	})
 }
 
 // TTLProblem says that the ttl is below factor times the longest interval; it is
-// empty if not.
-func (b *Block) TTLProblem(factor int64, longest time.Duration) string {
+// empty if not. interval is that of components for which the block says none.
+func (b *Block) TTLProblem(factor int64, interval time.Duration) string {
+	longest := cmp.Or(b.Interval, interval)
+	for _, c := range b.Components {
+		longest = max(longest, c.Interval)
+	}
 	if b.Adapter == "file" || b.TTL == 0 || int64(b.TTL)/factor >= int64(longest) {
 		return ""
 	}

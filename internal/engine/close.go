@@ -8,13 +8,16 @@ import (
 	"time"
 
 	"github.com/durablestate/durable/internal/engine/flight"
+	"github.com/durablestate/durable/internal/engine/lease"
 	"github.com/durablestate/durable/internal/engine/report"
 	"github.com/durablestate/durable/internal/engine/saver"
 	"github.com/durablestate/durable/internal/engine/wait"
 	"github.com/durablestate/durable/internal/store"
 )
 
-func (e *Engine) close() ([]report.Status, error) {
+// Close takes the final checkpoint and stops. It returns what is not saved, and what
+// else went wrong. It is called once.
+func (e *Engine) Close() ([]report.Status, error) {
 	e.shut()
 	b := newBudget(time.Now(), e.opts.CloseTimeout, e.opts.Spill != nil)
 	saving, stop := until(b.saves)
@@ -150,7 +153,7 @@ func (e *Engine) spill(b budget, unsaved []*saver.Saver) {
 
 // release gives up the lease. If that fails the next owner waits for its expiry.
 func (e *Engine) release(b budget) {
-	if e.system.Owner == nil {
+	if _, alone := e.system.Ownership.(lease.Alone); alone {
 		return
 	}
 	ctx, cancel := until(b.release)
@@ -210,4 +213,45 @@ func (e *Engine) closeAll(b budget) error {
 	case <-ctx.Done():
 		return e.fault("close", "", errors.New("the adapter does not return from Close; it is left behind"))
 	}
+}
+
+// budget is until when each part of a Close may last. It is made once, so that no
+// part takes what another one needs.
+//
+//	begin                                                    end
+//	|-- restore --|                      |<------ reserve ----->|
+//	|----------- count ------|
+//	|---------------- saves ------------>|
+//	                                     |-- hung --|
+//	                                     |----- spill ---->|
+//	                                     |------ release ---->|
+//	                                     |-------- idle ------->|
+type budget struct {
+	begin   time.Time
+	restore time.Time // a Restore that Close interrupts comes to its end
+	count   time.Time // the start is noted as one that ended well
+	saves   time.Time // final saves
+	hung    time.Time // saves that were given up return
+	spill   time.Time // what could not be saved is spilled, renewals end
+	release time.Time // the lease is released
+	idle    time.Time // goroutines end
+	end     time.Time // the adapters are closed
+}
+
+func newBudget(begin time.Time, total time.Duration, spills bool) budget {
+	reserve := min(total/10, time.Second)
+	if spills {
+		reserve = min(total/3, 5*time.Second)
+	}
+	end := begin.Add(total)
+	saves := end.Add(-reserve)
+	return budget{
+		begin: begin, restore: begin.Add(total / 4), count: begin.Add((total - reserve) / 2), saves: saves,
+		hung: saves.Add(reserve / 4), spill: end.Add(-reserve / 4), release: end.Add(-reserve / 8), idle: end.Add(-reserve / 16), end: end,
+	}
+}
+
+// until returns a context that ends at t.
+func until(t time.Time) (context.Context, context.CancelFunc) {
+	return context.WithDeadline(context.Background(), t)
 }

@@ -322,3 +322,13 @@ func TestCloseDoesNotCallAComponentSavedThatItCouldNotAsk(t *testing.T) {
 		require.ErrorAs(t, cp.Close(), &unsaved, "nobody knows whether it changed since it was fenced")
 	})
 }
+
+func TestCloseReleasesNoLeaseWhereNoneIsWanted(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		o := testkit.Quiet()
+		o.LeaseTTL = -1
+		o.OnEvent = func(e durable.Event) { require.NotEqual(t, "lease", e.Op) }
+		h := testkit.Start(t, testkit.NewFlaky(), o)
+		require.NoError(t, h.Close())
+	})
+}

@@ -9,15 +9,16 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"time"
 
 	"github.com/durablestate/durable/internal/barrier"
 	"github.com/durablestate/durable/internal/engine/backend"
-	"github.com/durablestate/durable/internal/engine/component"
 	"github.com/durablestate/durable/internal/engine/crashloop"
 	"github.com/durablestate/durable/internal/engine/cut"
 	"github.com/durablestate/durable/internal/engine/flight"
@@ -43,10 +44,9 @@ type Engine struct {
 	due      *schedule.Schedule[*saver.Saver]
 	routines *wait.Routines
 	registry *registry
-	profiles profiles
+	profiles sync.Map // of component.Profile: the *component.Profile of all that are alike
 
 	unknown func() error // what Options.Components has and nobody registered
-	closed  func() ([]report.Status, error)
 }
 
 // New returns an Engine on b. invalid is what is wrong with the options: then
@@ -54,7 +54,7 @@ type Engine struct {
 func New(b backend.Backend, o Options, w backend.Words, invalid error) *Engine {
 	e := &Engine{
 		lifecycle: newLifecycle(), opts: o, invalid: invalid, units: barrier.New(), due: schedule.New[*saver.Saver](),
-		routines: wait.NewRoutines(), registry: newRegistry(w), profiles: profiles{of: map[component.Profile]*component.Profile{}},
+		routines: wait.NewRoutines(), registry: newRegistry(w),
 	}
 	e.system = &saver.System{
 		Backend: b, Spill: o.Spill, Words: w, Log: o.Logger, Events: report.Events{On: o.OnEvent, Log: o.Logger},
@@ -73,7 +73,6 @@ func New(b backend.Backend, o Options, w backend.Words, invalid error) *Engine {
 		Interval: o.Interval, Timeout: o.SaveTimeout, Words: w, Log: o.Logger, OnWait: e.waitFor,
 	})
 	e.unknown = sync.OnceValue(e.unknownOptions)
-	e.closed = sync.OnceValues(e.close)
 	return e
 }
 
@@ -99,7 +98,7 @@ func (e *Engine) superseded(epoch uint64, err error) {
 }
 
 // savers yields what is saved by itself: every component, or the set of all.
-func (e *Engine) savers() func(yield func(*saver.Saver) bool) {
+func (e *Engine) savers() iter.Seq[*saver.Saver] {
 	return func(yield func(*saver.Saver) bool) {
 		if e.opts.Consistent {
 			yield(&e.set.Saver)
@@ -138,14 +137,10 @@ func (e *Engine) Do(fn func()) {
 // Start begins the periodic checkpoints.
 func (e *Engine) Start() error {
 	errs := []error{e.invalid, e.unrestored()}
-	e.mu.Lock()
 	if e.isClosing() {
 		errs = append(errs, e.fault("start", "", store.ErrClosed))
 	}
-	err, again := errors.Join(errs...), e.started
-	e.started = e.started || err == nil
-	e.mu.Unlock()
-	if err != nil || again {
+	if err := errors.Join(errs...); err != nil || e.started.Swap(true) {
 		return err
 	}
 	for s := range e.savers() {
@@ -230,9 +225,8 @@ func (e *Engine) Health() error {
 	unwell, now := 0, time.Now()
 	for s := range e.savers() {
 		if err := s.Health(now); err != nil {
-			if unwell++; unwell == 1 {
-				first = err
-			}
+			first = cmp.Or(first, err)
+			unwell++
 		}
 	}
 	if unwell > 1 {
@@ -242,9 +236,5 @@ func (e *Engine) Health() error {
 }
 
 func (e *Engine) fault(op, id string, err error) error {
-	return e.system.Words.Fault(op, id, store.Fence{}, err)
+	return e.system.Words.Fault(op, id, err)
 }
-
-// Close takes the final checkpoint and stops. It returns what is not saved, and what
-// else went wrong; called again it returns the same.
-func (e *Engine) Close() ([]report.Status, error) { return e.closed() }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 // lifecycle is how far an Engine has come. It is safe for concurrent use.
@@ -23,9 +24,10 @@ type lifecycle struct {
 
 	restoring chan struct{} // held by the Restore that is under way
 
+	begun   atomic.Bool
+	started atomic.Bool
+
 	mu      sync.Mutex
-	begun   bool
-	started bool
 	waiting error // what Restore waits for
 	closers []io.Closer
 }
@@ -39,21 +41,6 @@ func newLifecycle() *lifecycle {
 
 // isClosing reports that Close has begun.
 func (l *lifecycle) isClosing() bool { return l.closing.Err() != nil }
-
-// begin notes that a Restore begins, and reports whether it is the first.
-func (l *lifecycle) begin() (first bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	first = !l.begun
-	l.begun = true
-	return first
-}
-
-func (l *lifecycle) hasBegun() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.begun
-}
 
 // waitFor notes what Restore waits for, nil: nothing.
 func (l *lifecycle) waitFor(err error) {

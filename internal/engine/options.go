@@ -2,6 +2,7 @@ package engine
 
 import (
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/durablestate/durable/internal/engine/backend"
@@ -44,9 +45,4 @@ func (o *Options) namespace() string {
 }
 
 // leaseName is that of the system.
-func (o *Options) leaseName() string {
-	if o.Replica != "" {
-		return o.System + "/" + o.Replica
-	}
-	return o.System
-}
+func (o *Options) leaseName() string { return strings.TrimSuffix(o.namespace(), "/") }

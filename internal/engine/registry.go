@@ -1,15 +1,20 @@
 package engine
 
 import (
+	"cmp"
+	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/durablestate/durable/internal/engine/backend"
 	"github.com/durablestate/durable/internal/engine/component"
 	"github.com/durablestate/durable/internal/engine/saver"
+	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
 )
 
@@ -28,25 +33,24 @@ type registry struct {
 	words   backend.Words
 	members atomic.Int64 // how many
 
-	mu       sync.Mutex
-	byID     map[string]*member
-	arriving map[string]bool // ids that are being registered
-	order    []*member       // nil: was removed
-	removed  int             // of those
+	mu      sync.Mutex
+	byID    map[string]*member // nil: is being registered
+	order   []*member          // nil: was removed
+	removed int                // of those
 }
 
 func newRegistry(words backend.Words) *registry {
-	return &registry{words: words, byID: map[string]*member{}, arriving: map[string]bool{}}
+	return &registry{words: words, byID: map[string]*member{}}
 }
 
 // announce takes the id for a member that is to be added.
 func (r *registry) announce(id string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.arriving[id] || r.byID[id] != nil {
+	if _, taken := r.byID[id]; taken {
 		return errors.New("the id is registered already")
 	}
-	r.arriving[id] = true
+	r.byID[id] = nil
 	return nil
 }
 
@@ -54,8 +58,8 @@ func (r *registry) announce(id string) error {
 func (r *registry) add(id string, m *member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.arriving, id)
 	if m == nil {
+		delete(r.byID, id)
 		return
 	}
 	m.place = uint32(len(r.order))
@@ -126,11 +130,112 @@ func (r *registry) choose(ids []string) ([]*member, error) {
 		switch m := r.find(id); {
 		case seen[id]:
 		case m == nil:
-			errs = append(errs, r.words.Fault("choose", id, store.Fence{}, store.ErrNotRegistered))
+			errs = append(errs, r.words.Fault("choose", id, store.ErrNotRegistered))
 		default:
 			seen[id] = true
 			chosen = append(chosen, m)
 		}
 	}
 	return chosen, errors.Join(errs...)
+}
+
+// Register adds a component before the first Restore; cell is its inner face, nil
+// if it has none.
+func (e *Engine) Register(id string, comp component.Component, cell component.Cell) error {
+	switch {
+	case e.invalid != nil:
+		return e.invalid
+	case envelope.CheckPart(id) != nil:
+		return envelope.CheckPart(id)
+	case comp == nil:
+		return errors.New("the component is nil")
+	}
+	return e.add(id, comp, cell, false)
+}
+
+// Admit adds a component at any time, under an id that may have slashes. It is
+// saved once a Restore that names it has succeeded.
+func (e *Engine) Admit(id string, comp component.Component, cell component.Cell) error {
+	if e.opts.Consistent {
+		return errors.New("with Options.Consistent no component may come while others work")
+	}
+	return e.add(id, comp, cell, true)
+}
+
+func (e *Engine) add(id string, comp component.Component, cell component.Cell, late bool) error {
+	name := e.opts.namespace() + id
+	if envelope.CheckID(name) != nil {
+		return fmt.Errorf("%w: with system and replica %q is too long", store.ErrInvalidID, name)
+	}
+	if e.isClosing() {
+		return store.ErrClosed
+	}
+	if err := e.registry.announce(id); err != nil {
+		return err
+	}
+	m, err := e.newMember(id, name, comp, cell) // calls the component, so no lock is held
+	if err == nil && !late && e.begun.Load() {
+		err = errors.New("it must come before Restore")
+	}
+	if err != nil {
+		e.registry.add(id, nil)
+		return err
+	}
+	if e.opts.Consistent {
+		e.set.Add(&m.Registered, &m.own)
+	}
+	if e.begun.Load() {
+		m.own.NoteSetUp()
+	}
+	e.registry.add(id, m)
+	if e.started.Load() && !e.opts.Consistent {
+		e.due.Add(&m.own)
+	}
+	return nil
+}
+
+func (e *Engine) newMember(id, name string, comp component.Component, cell component.Cell) (*member, error) {
+	own := e.opts.Components[id]
+	p := component.Profile{
+		Log: e.opts.Logger, Prefix: len(name) - len(id), Promoted: component.Promoted(comp, cell),
+		Interval: cmp.Or(own.Interval, e.opts.Interval), Policy: cmp.Or(own.Restore, e.opts.Restore),
+	}
+	alike, known := e.profiles.Load(p)
+	if !known {
+		alike, _ = e.profiles.LoadOrStore(p, &p)
+	}
+	m := &member{}
+	m.own.Init(e.system, &m.Registered)
+	saved := &m.own
+	if e.opts.Consistent {
+		saved = &e.set.Saver
+	}
+	return m, m.Register(name, comp, cell, alike.(*component.Profile), saved)
+}
+
+// Release saves a component, if it changed, and forgets it: it can be registered
+// again. Nothing may change it during the call. After an error it is still
+// registered.
+func (e *Engine) Release(ctx context.Context, id string) error {
+	m := e.registry.find(id)
+	switch {
+	case m == nil:
+		return e.fault("release", id, store.ErrNotRegistered)
+	case e.opts.Consistent:
+		return e.fault("release", id, errors.New("with Options.Consistent no component may go while others work"))
+	}
+	if m.own.Restored() && !m.own.Current(time.Now()) {
+		if err := m.own.Checkpoint(ctx); err != nil {
+			return err
+		}
+	}
+	if err := m.own.Retire(); err != nil {
+		return err
+	}
+	e.due.Remove(&m.own)
+	e.registry.remove(m)
+	e.system.Down.Over(id)
+	e.system.Stuck.Over(id)
+	m.Unregister()
+	return nil
 }

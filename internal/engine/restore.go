@@ -48,7 +48,7 @@ func (e *Engine) beginRestore(ctx context.Context, ids []string) ([]*member, err
 	if e.opts.Consistent && len(members) < int(e.registry.members.Load()) {
 		return nil, e.fault("restore", "", errors.New("with Options.Consistent all components are restored as one set; name none or all"))
 	}
-	first := e.begin()
+	first := !e.begun.Swap(true)
 	if err := e.unknown(); err != nil {
 		return nil, err
 	}

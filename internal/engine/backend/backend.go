@@ -61,9 +61,9 @@ type Taker interface {
 
 // Words puts errors as package durable shows them.
 type Words struct {
-	// Fault says which operation failed for which component, with the fence that
-	// goes with the answer.
-	Fault func(op, id string, f store.Fence, err error) error
+	// Fault says which operation failed for which component. A fence that goes with
+	// the answer is in err, as store.Answer puts it.
+	Fault func(op, id string, err error) error
 	// Fence returns the fence that goes with err; worded says that Fault or an
 	// adapter has made err already.
 	Fence func(err error) (f store.Fence, worded bool)
@@ -74,7 +74,7 @@ func (w Words) Fail(op, id string, err error) error {
 	if _, worded := w.Fence(err); worded {
 		return err
 	}
-	return w.Fault(op, id, store.Fence{}, err)
+	return w.Fault(op, id, err)
 }
 
 // Found returns what a load that answered with s, or with err, tells.

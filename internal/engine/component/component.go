@@ -134,19 +134,10 @@ func (r *Registered) Unregister() {
 	}
 }
 
-// ID is what the component was registered as.
-func (r *Registered) ID() string { return r.name[r.Prefix:] }
-
-// Name is the full name of the component.
-func (r *Registered) Name() string { return r.name }
-
-// Every is the time between checkpoints.
-func (r *Registered) Every() time.Duration { return r.Interval }
-
-// Outer is the component that was registered.
-func (r *Registered) Outer() Component { return r.comp }
-
-// Checkpoint saves the component now.
+func (r *Registered) ID() string                           { return r.name[r.Prefix:] } // as it was registered
+func (r *Registered) Name() string                         { return r.name }
+func (r *Registered) Every() time.Duration                 { return r.Interval }
+func (r *Registered) Outer() Component                     { return r.comp }
 func (r *Registered) Checkpoint(ctx context.Context) error { return r.saver.Checkpoint(ctx) }
 
 // TakeArrival returns what a restore has announced, nil when it is the program
@@ -263,5 +254,5 @@ func (r *Registered) contain(in string, err *error) {
 	}
 }
 
-// Settled implements saver.Subject.
+// Settled has nothing to tell: nobody else is held up.
 func (r *Registered) Settled(err error) (time.Duration, error) { return 0, err }

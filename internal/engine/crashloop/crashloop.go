@@ -102,7 +102,7 @@ func (c *Counter) Count(ctx context.Context, epoch uint64) (int, error) {
 }
 
 func (c *Counter) fault(err error) error {
-	return c.Words.Fault("restore", store.StartsID, store.Fence{}, err)
+	return c.Words.Fault("restore", store.StartsID, err)
 }
 
 // countOnce takes the count over and writes it, unless this start is refused.
@@ -136,7 +136,7 @@ func (c *Counter) judge() error {
 	if c.counted {
 		return nil
 	}
-	return c.Words.Fault("restore", "", store.Fence{}, fmt.Errorf("the last %d starts ended neither with Close nor after %d intervals of work, and MaxCrashRestarts is %d: "+
+	return c.Words.Fault("restore", "", fmt.Errorf("the last %d starts ended neither with Close nor after %d intervals of work, and MaxCrashRestarts is %d: "+
 		"the state may be what brings the process down; roll it back or run a program that can read it, then delete the state %q, or raise max_crash_restarts for one start",
 		c.before, healthyIntervals, c.Limit, c.Name))
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -29,7 +30,7 @@ type shot struct {
 	err     error
 }
 
-// Capture implements saver.Subject. It takes one consistent cut: while no unit of
+// Capture takes one consistent cut: while no unit of
 // work is under way every component that has changed is cloned, or encoded if it
 // cannot be cloned. The clones are encoded after that.
 func (s *Set) Capture(ctx context.Context) (*component.Capture, error) {
@@ -85,12 +86,7 @@ func (p *Part) look() *shot {
 // there are processors. When ctx ends before do returns, its component is to blame
 // and is not called again until it has returned.
 func (s *Set) each(ctx context.Context, shots []*shot, do func(*shot)) error {
-	var todo []*shot
-	for _, x := range shots {
-		if !x.reused {
-			todo = append(todo, x)
-		}
-	}
+	todo := slices.DeleteFunc(slices.Clone(shots), func(x *shot) bool { return x.reused })
 	var next atomic.Int64
 	var over atomic.Bool
 	done := make(chan struct{}, len(todo))

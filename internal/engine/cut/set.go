@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -100,16 +101,11 @@ func (s *Set) list() []*Part {
 	return s.parts
 }
 
-// ID implements saver.Subject.
-func (s *Set) ID() string { return store.SetID }
-
-// Name implements saver.Subject.
-func (s *Set) Name() string { return s.Namespace + store.SetID }
-
-// Every implements saver.Subject.
+func (s *Set) ID() string           { return store.SetID }
+func (s *Set) Name() string         { return s.Namespace + store.SetID }
 func (s *Set) Every() time.Duration { return s.Interval }
 
-// Mark implements saver.Subject: a sum of which each addend only grows.
+// Mark has a sum of which each addend only grows.
 func (s *Set) Mark() component.Mark {
 	all := component.Mark{Exact: s.exact.Load(), Fresh: true}
 	for _, p := range s.list() {
@@ -120,8 +116,7 @@ func (s *Set) Mark() component.Mark {
 	return all
 }
 
-// Settled implements saver.Subject. It adds to store.ErrTooLarge who makes the set
-// large.
+// Settled adds to store.ErrTooLarge who makes the set large.
 func (s *Set) Settled(err error) (pause time.Duration, _ error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,12 +183,7 @@ func (p *Part) status(whole, own report.Status, uncertain bool) report.Status {
 func (s *Set) Unsaved() []report.Status {
 	all := s.Status()
 	all = all[:len(all)-1]
-	var changed []report.Status
-	for _, st := range all {
-		if st.Changed {
-			changed = append(changed, st)
-		}
-	}
+	changed := slices.DeleteFunc(slices.Clone(all), func(st report.Status) bool { return !st.Changed })
 	if len(changed) > 0 {
 		return changed
 	}

@@ -59,7 +59,7 @@ func newRig(t *testing.T, sources ...cut.Source) *rig {
 	r.config = cut.Config{Units: r.units, Routines: routines, Interval: time.Minute, PauseLimit: -1, System: &saver.System{
 		Backend: backend.Backend{States: r.store}, Ownership: lease.Alone{}, Log: log,
 		Words: backend.Words{
-			Fault: func(op, id string, f store.Fence, err error) error { return fmt.Errorf("%s %q: %w", op, id, err) },
+			Fault: func(op, id string, err error) error { return fmt.Errorf("%s %q: %w", op, id, err) },
 			Fence: func(err error) (store.Fence, bool) { return store.FenceOf(err), false },
 		},
 		Crew: flight.NewCrew(routines), Deadlines: wait.NewDeadlines(context.Background(), time.Minute), Timeout: time.Minute, Closing: context.Background(),

@@ -6,6 +6,8 @@ package flight
 import (
 	"context"
 	"sync"
+
+	"github.com/durablestate/durable/internal/engine/wait"
 )
 
 // A Task is what a flight is a call of.
@@ -15,21 +17,17 @@ type Task interface {
 	Fly(f *Flight) error // is called by a Crew, never twice at a time
 }
 
-// A Line has the flights of one task. Its zero value has none.
+// A Line has the flights of one task. Its zero value has none. Whoever asks it
+// holds the task's lock.
 type Line struct {
 	last *Flight // that was asked for last; nil: none is under way
 }
 
-// Idle reports that no flight is under way. The caller holds the task's lock.
-func (l *Line) Idle() bool { return l.last == nil }
-
-// Quiet reports that no flight is under way any more, or that it has come to its
-// end. The caller holds the task's lock.
-func (l *Line) Quiet() bool { return l.last == nil || l.last.Over() }
-
-// Last returns the flight that was asked for last, nil when none is under way.
-// The caller holds the task's lock.
+// Last returns the flight that was asked for last, nil when none is under way. Idle
+// reports that none is, and Quiet that it has come to its end at least.
 func (l *Line) Last() *Flight { return l.last }
+func (l *Line) Idle() bool    { return l.last == nil }
+func (l *Line) Quiet() bool   { return l.last == nil || l.last.Over() }
 
 // Flight is one call that any number of callers wait for.
 type Flight struct {
@@ -85,4 +83,147 @@ func (f *Flight) Wait(ctx context.Context) error {
 		}
 	}
 	return f.err
+}
+
+// How many flights a Crew has under way.
+const (
+	Slots      = 256     // whatever the size of their states,
+	smallSlots = 1024    // and that many while all of their states together
+	smallBytes = 4 << 20 // take no more than this
+
+	unknownBytes = smallBytes / Slots // are counted for a state that is yet to be captured
+)
+
+// Crew runs flights of any number of tasks, in the order in which they were asked
+// for, each in a goroutine that goes on to the next one. None is left when nobody
+// waits. It is safe for concurrent use.
+type Crew struct {
+	routines *wait.Routines
+
+	mu      sync.Mutex
+	queue   []*Flight // empty unless all slots are taken
+	running int
+	bytes   int // of the states of those that run
+}
+
+// NewCrew returns a crew whose goroutines are among routines.
+func NewCrew(routines *wait.Routines) *Crew { return &Crew{routines: routines} }
+
+// Join returns a flight of t that begins after the call: one that gathers, or a
+// new one. It is nil when no flight can begin any more.
+func (c *Crew) Join(t Task) *Flight {
+	t.Lock()
+	defer t.Unlock()
+	line := t.Line()
+	busy := line.last != nil
+	if busy && !line.last.begun {
+		return line.last
+	}
+	f := &Flight{task: t}
+	if !busy && !c.enlist(f) {
+		return nil
+	}
+	line.last = f
+	return f
+}
+
+// enlist runs f as soon as there is a slot, or returns false when none can begin
+// any more.
+func (c *Crew) enlist(f *Flight) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.free() {
+		if c.routines.Over() {
+			return false
+		}
+		c.queue = append(c.queue, f)
+		return true
+	}
+	if !c.routines.Enter() {
+		return false
+	}
+	c.take(f)
+	go c.run(f)
+	return true
+}
+
+func (c *Crew) run(f *Flight) {
+	defer c.routines.Exit()
+	for f != nil {
+		f = c.next(f, f.run())
+	}
+}
+
+// run makes the call, and returns a flight of the same task that gathered
+// meanwhile.
+func (f *Flight) run() (again *Flight) {
+	t := f.task
+	t.Lock()
+	f.begun = true // whoever comes from here on needs another flight
+	t.Unlock()
+	f.finish(t.Fly(f))
+	t.Lock()
+	defer t.Unlock()
+	line := t.Line()
+	if line.last != f {
+		return line.last
+	}
+	line.last = nil
+	return nil
+}
+
+// free reports whether there is a slot. The caller holds c.mu.
+func (c *Crew) free() bool {
+	return c.running < Slots || c.running < smallSlots && c.bytes+unknownBytes <= smallBytes
+}
+
+// take gives f a slot. The caller holds c.mu.
+func (c *Crew) take(f *Flight) {
+	f.room = unknownBytes
+	c.bytes += f.room
+	c.running++
+}
+
+// Weigh notes that the state of f, which is under way, takes n bytes.
+func (c *Crew) Weigh(f *Flight, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bytes += n - f.room
+	f.room = n
+	c.fill()
+}
+
+// next takes back the slot of f, queues again, if it is not nil, and returns whose
+// turn it is; nil when nobody waits, or there is no slot.
+func (c *Crew) next(f, again *Flight) (turn *Flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running--
+	c.bytes -= f.room
+	if again != nil {
+		c.queue = append(c.queue, again)
+	}
+	if len(c.queue) > 0 && c.free() {
+		turn = c.pop()
+	}
+	c.fill()
+	return turn
+}
+
+// fill starts whoever waits while there are slots. The caller holds c.mu.
+func (c *Crew) fill() {
+	for len(c.queue) > 0 && c.free() && c.routines.Enter() {
+		go c.run(c.pop())
+	}
+}
+
+// pop gives the first of the queue a slot. The caller holds c.mu.
+func (c *Crew) pop() *Flight {
+	f := c.queue[0]
+	c.queue[0] = nil
+	if c.queue = c.queue[1:]; len(c.queue) == 0 {
+		c.queue = nil
+	}
+	c.take(f)
+	return f
 }

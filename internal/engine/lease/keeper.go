@@ -60,12 +60,8 @@ func NewKeeper(c Config) *Keeper {
 	return &Keeper{Config: c, suspect: make(chan struct{}, 1), made: time.Now()}
 }
 
-// Take implements Ownership.
 func (k *Keeper) Take(ctx context.Context) (uint64, *store.Lease, error) {
-	k.mu.Lock()
-	held := k.lease
-	k.mu.Unlock()
-	if held != nil {
+	if held := k.held(); held != nil {
 		return held.Epoch, nil, nil
 	}
 	var l, prev *store.Lease
@@ -100,7 +96,7 @@ func (k *Keeper) Take(ctx context.Context) (uint64, *store.Lease, error) {
 	case store.IsAnswer(err):
 		return 0, nil, err
 	}
-	return 0, nil, k.Words.Fault("restore", "", store.Fence{}, fmt.Errorf("%w, until %w", k.explain(err), ctx.Err()))
+	return 0, nil, k.Words.Fault("restore", "", fmt.Errorf("%w, until %w", k.explain(err), ctx.Err()))
 }
 
 // explain adds the remedy for two programs that never meant to share a lease.
@@ -132,14 +128,23 @@ func (k *Keeper) hold(l *store.Lease) {
 	k.Events.Emit(report.Event{Op: "lease", Version: l.Epoch})
 }
 
-// Drop implements Ownership.
-func (k *Keeper) Drop() {
+// held returns the lease, nil for none.
+func (k *Keeper) held() *store.Lease {
 	k.mu.Lock()
-	k.lease = nil
-	k.mu.Unlock()
+	defer k.mu.Unlock()
+	return k.lease
 }
 
-// Claim implements Ownership.
+// drop forgets the lease and returns it.
+func (k *Keeper) drop() (held *store.Lease) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	held, k.lease = k.lease, nil
+	return held
+}
+
+func (k *Keeper) Drop() { k.drop() }
+
 func (k *Keeper) Claim(ctx context.Context, name string, epoch uint64) error {
 	return store.Outclaimed(k.Owner.Claim(ctx, name, epoch))
 }
@@ -147,11 +152,10 @@ func (k *Keeper) Claim(ctx context.Context, name string, epoch uint64) error {
 func (k *Keeper) Grouped() bool                   { return true }
 func (k *Keeper) EpochFor(taken, _ uint64) uint64 { return taken }
 
-// Superseded implements Ownership. The owner of a state continues above whatever
+// Superseded leaves conflicts out: the owner of a state continues above whatever
 // version it meets.
 func (k *Keeper) Superseded(err error) bool { return errors.Is(err, store.ErrFenced) }
 
-// Lost implements Ownership.
 func (k *Keeper) Lost() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -159,12 +163,12 @@ func (k *Keeper) Lost() error {
 	case k.lost != nil:
 		return k.lost
 	case k.lease == nil:
-		return k.Words.Fault("health", "", store.Fence{}, store.ErrNotRestored)
+		return k.Words.Fault("health", "", store.ErrNotRestored)
 	}
 	return nil
 }
 
-// Suspect implements Ownership: it asks for a renewal soon.
+// Suspect asks for a renewal soon.
 func (k *Keeper) Suspect() {
 	select {
 	case k.suspect <- struct{}{}:
@@ -189,7 +193,6 @@ func (k *Keeper) run() {
 	}
 }
 
-// Keep implements Ownership.
 func (k *Keeper) Keep(ctx context.Context) {
 	for wait.Sleep(ctx, k.period()) {
 		k.renew(ctx)
@@ -199,9 +202,7 @@ func (k *Keeper) Keep(ctx context.Context) {
 // renew extends the lease. A failure to reach the store changes nothing: nobody
 // else may have taken it, and if somebody has, the fence decides.
 func (k *Keeper) renew(ctx context.Context) {
-	k.mu.Lock()
-	held := k.lease
-	k.mu.Unlock()
+	held := k.held()
 	if held == nil {
 		return
 	}
@@ -219,10 +220,10 @@ func (k *Keeper) renew(ctx context.Context) {
 	fenced := errors.Is(err, store.ErrFenced)
 	k.mu.Lock()
 	current := k.lease == held // Restore may have taken a new one meanwhile
-	if current && err == nil {
+	switch {
+	case current && err == nil:
 		k.lease = renewed
-	}
-	if current && fenced {
+	case current && fenced:
 		k.lease, k.lost = nil, err
 	}
 	k.mu.Unlock()
@@ -231,19 +232,14 @@ func (k *Keeper) renew(ctx context.Context) {
 	}
 }
 
-// Renewed implements Ownership: the lease was extended lately, and not in vain
-// since.
+// Renewed reports that the lease was extended lately, and not in vain since.
 func (k *Keeper) Renewed(now time.Time) bool {
 	last := time.Duration(k.extended.Load())
 	return last >= 0 && now.Sub(k.made)-last < k.TTL
 }
 
-// Release implements Ownership.
 func (k *Keeper) Release(ctx context.Context) error {
-	k.mu.Lock()
-	held := k.lease
-	k.lease = nil
-	k.mu.Unlock()
+	held := k.drop()
 	if held == nil {
 		return nil
 	}

@@ -56,11 +56,11 @@ func (Alone) Drop()                                              {}
 func (Alone) Suspect()                                           {}
 func (Alone) Keep(context.Context)                               {}
 
-// EpochFor implements Ownership. The epoch is never 0, which asks for the fence as
+// EpochFor is never 0, which asks for the fence as
 // it is when the save arrives: a deletion would not stop such a save.
 func (Alone) EpochFor(_, seen uint64) uint64 { return max(seen, 1) }
 
-// Superseded implements Ownership: a conflict is another writer's save.
+// Superseded counts conflicts in: one is another writer's save.
 func (Alone) Superseded(err error) bool {
 	return errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrConflict)
 }

@@ -29,7 +29,11 @@ func (x *chosen) restore(ctx context.Context) (report.Result, error) {
 	res := x.apply(ctx)
 	x.fresh = res.Outcome != store.Restored && res.Outcome != store.FellBack
 	err := x.admit(ctx, res)
-	x.r.System.Emit("restore", res.ComponentID, res.Version, bytesOf(x.snap), x.r.began, res.Err)
+	size := 0
+	if x.snap != nil {
+		size = len(x.snap.Data)
+	}
+	x.r.System.Emit("restore", res.ComponentID, res.Version, size, x.r.began, res.Err)
 	x.log(res, err)
 	return res, err
 }
@@ -45,7 +49,9 @@ func (x *chosen) apply(ctx context.Context) report.Result {
 		return res
 	}
 	res.Epoch, res.Version, res.SavedAt, res.Schema = x.snap.Epoch, x.snap.Version, x.snap.SavedAt, x.snap.Schema
-	res.Age = ageOf(x.snap)
+	if !res.SavedAt.IsZero() {
+		res.Age = max(0, time.Since(res.SavedAt))
+	}
 	res.Outcome = store.Restored
 	if x.snap.LastVersion > x.snap.Version {
 		res.Outcome, res.Skipped = store.FellBack, x.skipped(ctx)
@@ -80,8 +86,8 @@ func (x *chosen) skipped(ctx context.Context) []uint64 {
 // admit opens the component for saves if its policy accepts the outcome.
 func (x *chosen) admit(ctx context.Context, res report.Result) error {
 	if policy := x.Component.Policy; !policy.Accepts(res.Outcome) {
-		err := x.r.System.Words.Fault("restore", res.ComponentID, store.Fence{Epoch: res.Epoch, Version: res.Version},
-			fmt.Errorf("%s, which policy %q does not accept: %w", res.Outcome, policy, cmp.Or(res.Err, x.found.Err)))
+		err := fmt.Errorf("%s, which policy %q does not accept: %w", res.Outcome, policy, cmp.Or(res.Err, x.found.Err))
+		err = x.r.System.Words.Fault("restore", res.ComponentID, store.Answer(store.Fence{Epoch: res.Epoch, Version: res.Version}, err, ""))
 		x.Saver.Shut(err)
 		return err
 	}

@@ -26,7 +26,7 @@ func (r *Recovery) choose(t Target, own loaded) *chosen {
 	if r.whole.found.Existed() {
 		t.Saver.SaveAbove(r.whole.found.Fence)
 	}
-	return &chosen{Target: t, r: r, candidate: newest(mine, r.whole.part(t.Component.ID(), r.System.Words.Fault)), setUp: own.setUp}
+	return &chosen{Target: t, r: r, candidate: newest(mine, r.whole.part(t.Component.ID(), r.System.Words)), setUp: own.setUp}
 }
 
 // chooseAll chooses for all targets, unless one could not be claimed.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/durablestate/durable/internal/engine/backend"
 	"github.com/durablestate/durable/internal/engine/saver"
 	"github.com/durablestate/durable/internal/engine/wait"
 	"github.com/durablestate/durable/internal/envelope"
@@ -146,7 +147,7 @@ func (r *Recovery) loadSet() error {
 }
 
 // part returns what the set tells about a component.
-func (w *whole) part(id string, fault func(op, id string, f store.Fence, err error) error) candidate {
+func (w *whole) part(id string, words backend.Words) candidate {
 	c := candidate{snap: w.snap, found: w.found, place: w.saver}
 	if w.snap == nil {
 		return c
@@ -155,7 +156,7 @@ func (w *whole) part(id string, fault func(op, id string, f store.Fence, err err
 	i, ok := w.places[id]
 	switch {
 	case !ok && w.damaged == nil:
-		return candidate{found: store.Found{Err: fault("load", id, store.Fence{}, store.ErrNotFound)}, place: w.saver}
+		return candidate{found: store.Found{Err: words.Fault("load", id, store.ErrNotFound)}, place: w.saver}
 	case !ok:
 		c.found.Err = fmt.Errorf("%w: the set cannot be read beyond its first %d components: %w", store.ErrCorrupt, len(w.entries), w.damaged)
 		c.unread = w.snap
@@ -174,6 +175,6 @@ func (w *whole) part(id string, fault func(op, id string, f store.Fence, err err
 		c.snap = &s
 		return c
 	}
-	c.found.Err = fault("load", id, c.found.Fence, c.found.Err)
+	c.found.Err = words.Fault("load", id, store.Answer(c.found.Fence, c.found.Err, ""))
 	return c
 }

@@ -135,19 +135,3 @@ func (r *Recovery) silent(s *saver.Saver) func(error) {
 		r.System.Down.Begin(s.ID(), err)
 	}
 }
-
-// bytesOf is the size of a state that may not be there.
-func bytesOf(s *store.Snapshot) int {
-	if s == nil {
-		return 0
-	}
-	return len(s.Data)
-}
-
-// ageOf is how long ago s was saved by the writer's clock, not negative.
-func ageOf(s *store.Snapshot) time.Duration {
-	if s.SavedAt.IsZero() {
-		return 0
-	}
-	return max(0, time.Since(s.SavedAt))
-}

@@ -20,15 +20,6 @@ type Copy struct {
 	bytes      int
 }
 
-// durableCopy is what Status says of the stored copy.
-type durableCopy struct {
-	version uint64
-	savedAt int64
-	bytes   int
-}
-
-func (c *Copy) durable() durableCopy { return durableCopy{c.version, c.savedAt, c.bytes} }
-
 // writeID names an attempt to save. It comes from the system's generator each
 // time: two copies of one virtual machine must not use the same ones.
 type writeID [16]byte

@@ -32,7 +32,7 @@ func (s *Saver) WantsFinal(round int) bool {
 	switch {
 	case s.phase != open:
 		return false
-	case round == 1, s.err() != nil:
+	case round == 1, s.known().err != nil:
 		return true
 	default:
 		return s.changed() && round <= finalRounds
@@ -52,7 +52,8 @@ func (s *Saver) Unsaved() bool {
 // untouched reports that a state that was never restored has not changed since a
 // restore was first asked for. The caller holds s.mu.
 func (s *Saver) untouched() bool {
-	return s.extras == nil || !s.extras.asked || s.subject.Mark().Changes == s.extras.setUp
+	x := s.known()
+	return !x.asked || s.subject.Mark().Changes == x.setUp
 }
 
 // WhyUnsaved says why a Close that began at that time, and gave its saves so

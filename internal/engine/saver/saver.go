@@ -71,7 +71,7 @@ type extras struct {
 	err         error // of the last attempt
 	unsaved     bool  // which found a change
 	backoff     time.Duration
-	lastDurable *durableCopy     // while the stored copy is below the level: what was durable before
+	lastDurable *Copy            // while the stored copy is below the level: what was durable before
 	digest      component.Digest // of the stored data, where the change count does not tell all
 	start       *store.Snapshot  // state to start from, when it is not the zero state
 
@@ -83,29 +83,19 @@ type extras struct {
 // Init makes s the saver of subject.
 func (s *Saver) Init(sys *System, subject Subject) { s.sys, s.subject = sys, subject }
 
-// ID is that of the subject.
-func (s *Saver) ID() string { return s.subject.ID() }
-
-// Name is that of the subject.
+func (s *Saver) ID() string   { return s.subject.ID() }
 func (s *Saver) Name() string { return s.subject.Name() }
 
-// Interval implements schedule.Item.
+// A Saver is a flight.Task, and a schedule.Item.
+
+func (s *Saver) Lock()                   { s.mu.Lock() }
+func (s *Saver) Unlock()                 { s.mu.Unlock() }
+func (s *Saver) Line() *flight.Line      { return &s.line }
+func (s *Saver) Place() *schedule.Place  { return &s.place }
 func (s *Saver) Interval() time.Duration { return s.subject.Every() }
 
-// Place implements schedule.Item.
-func (s *Saver) Place() *schedule.Place { return &s.place }
-
-// Lock implements flight.Task.
-func (s *Saver) Lock() { s.mu.Lock() }
-
-// Unlock implements flight.Task.
-func (s *Saver) Unlock() { s.mu.Unlock() }
-
-// Line implements flight.Task.
-func (s *Saver) Line() *flight.Line { return &s.line }
-
-// Tick implements schedule.Item: a scheduled checkpoint. One that comes while a
-// save is under way is left out.
+// Tick is a scheduled checkpoint. One that comes while a save is under way is left
+// out.
 func (s *Saver) Tick(now time.Time) {
 	s.mu.Lock()
 	idle := !s.line.Idle() || s.phase != open || s.skip(now)
@@ -156,14 +146,10 @@ func (s *Saver) FinalRequest() *flight.Flight {
 func (s *Saver) Checkpoint(ctx context.Context) error { return s.Request().Wait(ctx) }
 
 // Fail words err, unless the adapter said it all.
-func (s *Saver) Fail(op string, err error) error {
-	return s.sys.Words.Fail(op, s.ID(), err)
-}
+func (s *Saver) Fail(op string, err error) error { return s.sys.Words.Fail(op, s.ID(), err) }
 
 // fault words err.
-func (s *Saver) fault(op string, err error) error {
-	return s.sys.Words.Fault(op, s.ID(), store.Fence{}, err)
-}
+func (s *Saver) fault(op string, err error) error { return s.sys.Words.Fault(op, s.ID(), err) }
 
 // rare returns the extras, which it makes if there are none. The caller holds
 // s.mu, and calls trim when it may have emptied them.
@@ -181,12 +167,12 @@ func (s *Saver) trim() {
 	}
 }
 
-// err is that of the last attempt. The caller holds s.mu.
-func (s *Saver) err() error {
+// known returns the extras, or that there are none. The caller holds s.mu.
+func (s *Saver) known() extras {
 	if s.extras == nil {
-		return nil
+		return extras{}
 	}
-	return s.extras.err
+	return *s.extras
 }
 
 // gate is why the state cannot be saved, nil when it can. The caller holds s.mu.

@@ -30,13 +30,11 @@ func (s *Saver) StoredStatus() report.Status {
 
 // storedStatus is StoredStatus. The caller holds s.mu.
 func (s *Saver) storedStatus() report.Status {
-	d := s.copy.durable()
-	if s.extras != nil && s.extras.lastDurable != nil {
-		d = *s.extras.lastDurable
-	}
+	x := s.known()
+	d := cmp.Or(x.lastDurable, &s.copy)
 	return report.Status{
 		ComponentID: s.ID(), Version: d.version, SavedAt: unixTime(d.savedAt), Bytes: d.bytes,
-		Saves: s.saves, Skips: s.skips, Failures: s.failures, Err: s.err(),
+		Saves: s.saves, Skips: s.skips, Failures: s.failures, Err: x.err,
 	}
 }
 
@@ -68,8 +66,54 @@ func (s *Saver) Health(now time.Time) error {
 		return s.gate()
 	}
 	if age := s.sys.since(s.good, now); age/overdueIntervals > s.Interval() {
-		err := cmp.Or(s.err(), errors.New("is the Checkpointer started?"))
+		err := cmp.Or(s.known().err, errors.New("is the Checkpointer started?"))
 		return s.fault("health", fmt.Errorf("no checkpoint for %s: %w", age.Round(time.Second), err))
 	}
 	return nil
+}
+
+const (
+	// fewComponents are refreshed with every checkpoint, so that a copy that
+	// vanished is soon written again. More would be a load of its own.
+	fewComponents = 1000
+	// mostUnrefreshed bounds for how long a stored copy goes unseen that nothing
+	// says to be in danger.
+	mostUnrefreshed = 15 * time.Minute
+)
+
+// unrefreshed is for how long a stored copy needs no refresh; 0: it is to be
+// refreshed with every checkpoint.
+func (sys *System) unrefreshed() time.Duration {
+	if sys.Custodian == nil || sys.Count() <= fewComponents {
+		return 0
+	}
+	if ttl := sys.Custodian.Lifetime(); ttl > 0 {
+		return min(ttl/4, mostUnrefreshed)
+	}
+	return mostUnrefreshed
+}
+
+// fine reports that the stored copy is as it should be, without asking the store:
+// nothing changed since it was seen there a while ago, the lease is being renewed,
+// so the store can be reached and nobody took over, and nothing was seen to be
+// lost. The caller holds s.mu.
+func (s *Saver) fine(now time.Time) bool {
+	m := s.subject.Mark()
+	return m.Exact && m.Changes == s.copy.changes && s.copy.attempt != (writeID{}) && !s.copy.belowLevel && s.known().err == nil &&
+		s.sys.since(s.seen, now) < s.sys.unrefreshed() && s.copy.losses == s.sys.lost() && s.sys.Ownership.Renewed(now)
+}
+
+// changed reports that the subject has a state that is not stored, as far as can
+// be told without asking it. The caller holds s.mu.
+func (s *Saver) changed() bool {
+	m := s.subject.Mark()
+	switch {
+	case s.copy.belowLevel:
+		return true
+	case !s.copy.exists && !m.Fresh: // nothing stored, and something to store
+		return true
+	case m.Changes > s.copy.changes:
+		return true
+	}
+	return !m.Exact && s.known().unsaved // the last attempt found what the count does not tell
 }

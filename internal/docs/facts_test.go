@@ -90,12 +90,17 @@ func TestEveryPageIsLinkedFromTheReadme(t *testing.T) {
 }
 
 func TestThePicturesAreWellFormed(t *testing.T) {
-	found, err := filepath.Glob(root + "/docs/*.svg")
-	require.NoError(t, err)
-	require.NotEmpty(t, found)
+	var found []string
+	for _, in := range []string{"/docs/*.svg", "/docs/*/*.svg"} {
+		paths, err := filepath.Glob(root + in)
+		require.NoError(t, err)
+		require.NotEmpty(t, paths, in)
+		found = append(found, paths...)
+	}
 	for _, path := range found {
 		d := xml.NewDecoder(strings.NewReader(read(t, path)))
-		for err = nil; err == nil; {
+		var err error
+		for err == nil {
 			_, err = d.Token()
 		}
 		require.True(t, errors.Is(err, io.EOF), "%s: %v", path, err)

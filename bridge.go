@@ -27,11 +27,9 @@ func convert[From, To any](list []From, to func(From) To) []To {
 // storeAdapter makes one of our stores a StateAdapter, an Owner and a Historian.
 // The three adapters embed it.
 type storeAdapter struct {
-	name      string           // "redis", "file", "memory"
-	in        *adapter.Adapter // the store, and what all stores have in common
-	self      StateAdapter     // what embeds it
-	custodian backend.Custodian
-	taker     backend.Taker // nil: none
+	name string           // "redis", "file", "memory"
+	in   *adapter.Adapter // the store, and what all stores have in common
+	self StateAdapter     // what embeds it
 }
 
 func (a *storeAdapter) SaveState(ctx context.Context, componentID string, s *Snapshot) error {
@@ -142,10 +140,10 @@ func backendOf(a StateAdapter) backend.Backend {
 		b.History = history{h}
 	}
 	if ours := find[interface{ inside() *storeAdapter }](a); ours != nil {
-		in := ours.inside()
-		b.Custodian = in.custodian
-		if in.self == a { // else a may make something of what it loads
-			b.Taker = in.taker
+		in := ours.inside().in
+		b.Custodian = in
+		if ours.inside().self == a && in.TakesOver() { // else a may make something of what it loads
+			b.Taker = in
 		}
 	}
 	return b

@@ -96,7 +96,7 @@ func NewFileAdapter(dir string, opts *FileOptions) (*FileAdapter, error) {
 		return nil, &Error{Op: "open", Adapter: "file", Err: err}
 	}
 	in := &adapter.Adapter{Store: s, MaxBytes: o.MaxStateBytes}
-	a := &FileAdapter{storeAdapter{name: "file", in: in, custodian: in}, vfs.CheckDurable(dir)}
+	a := &FileAdapter{storeAdapter{name: "file", in: in}, vfs.CheckDurable(dir)}
 	a.self = a
 	return a, nil
 }

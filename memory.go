@@ -34,7 +34,7 @@ func NewMemoryAdapter(opts *MemoryOptions) *MemoryAdapter {
 }
 
 func newMemoryAdapter(in *adapter.Adapter) *MemoryAdapter {
-	a := &MemoryAdapter{storeAdapter{name: "memory", in: in, custodian: in}}
+	a := &MemoryAdapter{storeAdapter{name: "memory", in: in}}
 	a.self = a
 	return a
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/durablestate/durable/internal/adapter"
 	"github.com/durablestate/durable/internal/redisstore"
-	"github.com/durablestate/durable/internal/store"
 )
 
 // RedisAdapter keeps state in Redis 6.2 or newer, or in Valkey: standalone, behind
@@ -119,35 +118,12 @@ func (a *RedisAdapter) Audit(ctx context.Context) ([]Finding, error) {
 	return convert(found, func(f redisstore.Finding) Finding { return Finding(f) }), nil
 }
 
-// redisInside is what the engine may know of the store beyond StateAdapter.
-type redisInside struct {
-	*adapter.Adapter
-	redis *redisstore.Store
-}
-
-func (r redisInside) Losses() uint64              { return r.redis.Losses() }
-func (r redisInside) Rollback(name string) string { return r.redis.Rollback(name) }
-
-func (r redisInside) TakeOver(ctx context.Context, names []string, epoch uint64) []*store.Snapshot {
-	if r.Ready(ctx) != nil {
-		return make([]*store.Snapshot, len(names))
-	}
-	r.Saw(epoch)
-	snaps := r.redis.TakeOver(ctx, names, epoch)
-	for _, s := range snaps {
-		if s != nil {
-			r.Saw(s.Epoch)
-		}
-	}
-	return snaps
-}
-
 func newRedisAdapter(s *redisstore.Store, err error) (*RedisAdapter, error) {
 	if err != nil {
 		return nil, &Error{Op: "open", Adapter: "redis", Err: err}
 	}
-	inside := redisInside{&adapter.Adapter{Store: s, MaxBytes: s.MaxBytes(), TTL: s.TTL()}, s}
-	a := &RedisAdapter{storeAdapter{name: "redis", in: inside.Adapter, custodian: inside, taker: inside}, s}
+	in := &adapter.Adapter{Store: s, MaxBytes: s.MaxBytes(), TTL: s.TTL()}
+	a := &RedisAdapter{storeAdapter{name: "redis", in: in}, s}
 	a.self = a
 	return a, nil
 }

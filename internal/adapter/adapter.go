@@ -31,14 +31,14 @@ type Adapter struct {
 // Save stores s as the newest snapshot of id. It fills a zero Epoch or Version in
 // from the fence.
 func (a *Adapter) Save(ctx context.Context, id string, s *store.Snapshot) error {
-	if err := a.Check(ctx, id); err != nil {
+	if err := a.check(ctx, id); err != nil {
 		return err
 	}
 	rec := *s
 	if err := a.complete(&rec); err != nil {
 		return err
 	}
-	a.Saw(rec.Epoch)
+	a.saw(rec.Epoch)
 	if s.Epoch != 0 && s.Version != 0 {
 		return a.told(a.Store.Save(ctx, id, &rec))
 	}
@@ -99,20 +99,20 @@ func (a *Adapter) LoadVersion(ctx context.Context, id string, version uint64) (*
 }
 
 func (a *Adapter) loaded(ctx context.Context, id string, load func() (*store.Snapshot, error)) (*store.Snapshot, error) {
-	if err := a.Check(ctx, id); err != nil {
+	if err := a.check(ctx, id); err != nil {
 		return nil, err
 	}
 	s, err := load()
 	if err != nil {
 		return nil, a.told(err)
 	}
-	a.Saw(s.Epoch)
+	a.saw(s.Epoch)
 	return s, nil
 }
 
 // Delete removes all generations of id.
 func (a *Adapter) Delete(ctx context.Context, id string) error {
-	if err := a.Check(ctx, id); err != nil {
+	if err := a.check(ctx, id); err != nil {
 		return err
 	}
 	return a.told(a.Store.Delete(ctx, id))
@@ -120,17 +120,17 @@ func (a *Adapter) Delete(ctx context.Context, id string) error {
 
 // Claim raises the epoch of the fence of id.
 func (a *Adapter) Claim(ctx context.Context, id string, epoch uint64) error {
-	if err := a.Check(ctx, id); err != nil {
+	if err := a.check(ctx, id); err != nil {
 		return err
 	}
-	a.Saw(epoch)
+	a.saw(epoch)
 	return a.told(a.Store.Claim(ctx, id, epoch))
 }
 
 // List yields every component that was saved and not deleted.
 func (a *Adapter) List(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		if err := a.Ready(ctx); err != nil {
+		if err := a.ready(ctx); err != nil {
 			yield("", err)
 			return
 		}
@@ -144,7 +144,7 @@ func (a *Adapter) List(ctx context.Context) iter.Seq2[string, error] {
 
 // History reads and verifies every generation of id, newest first.
 func (a *Adapter) History(ctx context.Context, id string) ([]store.SnapshotInfo, error) {
-	if err := a.Check(ctx, id); err != nil {
+	if err := a.check(ctx, id); err != nil {
 		return nil, err
 	}
 	infos, err := a.Store.History(ctx, id)
@@ -177,7 +177,7 @@ func (a *Adapter) LoadLease(ctx context.Context, name string) (*store.Lease, err
 }
 
 func (a *Adapter) lease(ctx context.Context, name string, do func() (*store.Lease, error)) (*store.Lease, error) {
-	if err := a.Ready(ctx); err != nil {
+	if err := a.ready(ctx); err != nil {
 		return nil, err
 	}
 	if name != "" && !envelope.ValidID(name) {
@@ -187,7 +187,7 @@ func (a *Adapter) lease(ctx context.Context, name string, do func() (*store.Leas
 	if err != nil {
 		return nil, a.told(err)
 	}
-	a.Saw(l.Epoch)
+	a.saw(l.Epoch)
 	return l, nil
 }
 
@@ -199,24 +199,24 @@ func (a *Adapter) Close() error {
 	return a.Store.Close()
 }
 
-// Check reports why id cannot be asked for.
-func (a *Adapter) Check(ctx context.Context, id string) error {
+// check reports why id cannot be asked for.
+func (a *Adapter) check(ctx context.Context, id string) error {
 	if err := envelope.CheckID(id); err != nil {
 		return err
 	}
-	return a.Ready(ctx)
+	return a.ready(ctx)
 }
 
-// Ready reports why nothing can be asked for.
-func (a *Adapter) Ready(ctx context.Context) error {
+// ready reports why nothing can be asked for.
+func (a *Adapter) ready(ctx context.Context) error {
 	if a.closed.Load() {
 		return store.ErrClosed
 	}
 	return ctx.Err()
 }
 
-// Saw remembers epoch if it is the greatest seen: leases are acquired above it.
-func (a *Adapter) Saw(epoch uint64) {
+// saw remembers epoch if it is the greatest seen: leases are acquired above it.
+func (a *Adapter) saw(epoch uint64) {
 	for {
 		seen := a.seen.Load()
 		if epoch <= seen || a.seen.CompareAndSwap(seen, epoch) {
@@ -228,7 +228,7 @@ func (a *Adapter) Saw(epoch uint64) {
 // told remembers the epoch that err tells of.
 func (a *Adapter) told(err error) error {
 	if err != nil {
-		a.Saw(store.FenceOf(err).Epoch)
+		a.saw(store.FenceOf(err).Epoch)
 	}
 	return err
 }
@@ -237,8 +237,52 @@ func (a *Adapter) told(err error) error {
 // it is deleted.
 func (a *Adapter) Lifetime() time.Duration { return a.TTL }
 
+// A Watcher is a store that notices what it has lost.
+type Watcher interface {
+	Losses() uint64
+	Rollback(id string) string
+}
+
 // Losses returns how often the store was seen to have lost something.
-func (a *Adapter) Losses() uint64 { return 0 }
+func (a *Adapter) Losses() uint64 {
+	if w, ok := a.Store.(Watcher); ok {
+		return w.Losses()
+	}
+	return 0
+}
 
 // Rollback returns what was seen of one component since the last call.
-func (a *Adapter) Rollback(string) string { return "" }
+func (a *Adapter) Rollback(id string) string {
+	if w, ok := a.Store.(Watcher); ok {
+		return w.Rollback(id)
+	}
+	return ""
+}
+
+// A Taker is a store that can claim and load many components in one step.
+type Taker interface {
+	TakeOver(ctx context.Context, ids []string, epoch uint64) []*store.Snapshot
+}
+
+// TakesOver reports that the store is a Taker.
+func (a *Adapter) TakesOver() bool {
+	_, ok := a.Store.(Taker)
+	return ok
+}
+
+// TakeOver claims and loads the components of a store that is a Taker. It returns
+// nil for those about which a claim or a load has more to say.
+func (a *Adapter) TakeOver(ctx context.Context, ids []string, epoch uint64) []*store.Snapshot {
+	t, ok := a.Store.(Taker)
+	if !ok || a.ready(ctx) != nil {
+		return make([]*store.Snapshot, len(ids))
+	}
+	a.saw(epoch)
+	snaps := t.TakeOver(ctx, ids, epoch)
+	for _, s := range snaps {
+		if s != nil {
+			a.saw(s.Epoch)
+		}
+	}
+	return snaps
+}

@@ -116,11 +116,7 @@ func (e *Engine) restoreUnder(ctx context.Context, epoch uint64, members []*memb
 		targets[i] = recovery.Target{Component: &m.Registered, Saver: &m.own}
 	}
 	rec := recovery.Recovery{System: e.system, Set: e.set, Epoch: epoch, OnWait: e.waitFor}
-	if e.opts.Consistent {
-		r.Results, err = rec.Together(ctx, targets)
-	} else {
-		r.Results, err = rec.Each(ctx, targets)
-	}
+	r.Results, err = rec.Restore(ctx, targets, e.opts.Consistent)
 	r.Unregistered = e.set.Unregistered()
 	return err
 }

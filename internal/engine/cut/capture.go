@@ -20,12 +20,13 @@ import (
 // shot is the capture of one part.
 type shot struct {
 	p       *Part
+	last    *shot // in the last cut, nil for none
 	changes uint64
 	reused  bool                               // nothing changed: the envelope of the last cut is good
 	encode  func() (*component.Capture, error) // encodes the clone
 	content *component.Capture                 // nil until the clone is encoded
 	writeID string                             // names the content
-	raw     []byte
+	raw     []byte                             // its envelope
 	cost    time.Duration
 	err     error
 }
@@ -79,7 +80,7 @@ func (s *Set) freeze(ctx context.Context, parts []*Part) ([]*shot, error) {
 // look begins a shot and sees whether there is anything to capture.
 func (p *Part) look() *shot {
 	m := p.source.Mark() // before the capture, so that it covers at least these changes
-	return &shot{p: p, changes: m.Changes, reused: m.Exact && p.raw != nil && m.Changes == p.shot.changes}
+	return &shot{p: p, last: p.shot, changes: m.Changes, reused: m.Exact && p.shot != nil && m.Changes == p.shot.changes}
 }
 
 // each calls do for every shot that has something to do, on as many goroutines as
@@ -145,20 +146,19 @@ func (x *shot) freeze() {
 
 // finish encodes a clone and makes the envelope, of that epoch and version.
 func (x *shot) finish(epoch, version uint64) {
-	p := x.p
 	if x.encode != nil {
 		if x.content, x.err = x.encode(); x.err != nil {
 			return
 		}
 	}
-	if d := x.content.Digest; d != (component.Digest{}) && p.raw != nil && p.shot.content.Digest == d {
+	if d := x.content.Digest; d != (component.Digest{}) && x.last != nil && x.last.content.Digest == d {
 		x.reused = true
 		return
 	}
 	x.writeID = rand.Text()
 	snap := x.content.Snapshot
 	snap.Epoch, snap.Version, snap.WriteID, snap.SavedAt = epoch, version, x.writeID, time.Now()
-	x.raw, x.err = envelope.Append(nil, &envelope.Record{ID: p.source.ID(), Kind: envelope.Snapshot, Snapshot: *snap})
+	x.raw, x.err = envelope.Append(nil, &envelope.Record{ID: x.p.source.ID(), Kind: envelope.Snapshot, Snapshot: *snap})
 }
 
 // assemble makes the payload and remembers its parts, which the next cut takes
@@ -167,7 +167,7 @@ func (s *Set) assemble(shots []*shot) *component.Capture {
 	raws := make([][]byte, 0, len(shots)+len(s.carried))
 	for _, x := range shots {
 		if x.reused {
-			x.raw = x.p.raw
+			x.raw, x.content, x.writeID = x.last.raw, x.last.content, x.last.writeID
 		}
 		raws = append(raws, x.raw)
 	}
@@ -182,16 +182,14 @@ func (s *Set) assemble(shots []*shot) *component.Capture {
 	defer s.mu.Unlock()
 	for i, x := range shots {
 		p := x.p
-		if x.reused && p.shot != nil {
-			x.content, x.writeID = p.shot.content, p.shot.writeID
-		} else {
+		if !x.reused {
 			p.bytes = len(x.content.Snapshot.Data)
 		}
 		exact = exact && p.source.Mark().Exact
-		p.shot, p.raw, p.captured = x, places[i], x.changes
+		p.shot, p.captured, x.raw = x, x.changes, places[i]
 		cut.Changes += x.changes
 		sum.Write([]byte(x.writeID))
-		x.encode, x.content.Snapshot = nil, nil // they would keep a copy of the state alive
+		x.last, x.encode, x.content.Snapshot = nil, nil, nil // they would keep copies of the state alive
 	}
 	s.exact.Store(exact)
 	sum.Sum(cut.Digest[:0])

@@ -57,7 +57,7 @@ func (s *Set) Open(epoch uint64, f store.Fence, snap *store.Snapshot, parts []Ta
 	fresh, any := true, snap != nil
 	s.mu.Lock()
 	for i, p := range s.parts {
-		p.raw, p.shot, p.stored = nil, nil, 0
+		p.shot, p.stored = nil, 0
 		if t := parts[i]; t.Stored {
 			p.stored, any = t.Changes, true
 		} else {

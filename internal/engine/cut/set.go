@@ -64,9 +64,7 @@ type Part struct {
 	own     *saver.Saver // of its state by itself
 	working atomic.Bool  // a callback has not returned
 
-	// Only the capture that is under way uses these.
-	shot *shot  // what raw is made of
-	raw  []byte // its envelope in the last cut
+	shot *shot // in the last cut; only the capture that is under way uses it
 
 	// Guarded by the set's mu.
 	captured uint64        // change count of the last cut
@@ -135,8 +133,8 @@ func (s *Set) Settled(err error) (pause time.Duration, _ error) {
 func (s *Set) explainSize(err error) error {
 	largest, size := "", -1
 	for _, p := range s.parts {
-		if len(p.raw) > size {
-			largest, size = p.source.ID(), len(p.raw)
+		if p.shot != nil && len(p.shot.raw) > size {
+			largest, size = p.source.ID(), len(p.shot.raw)
 		}
 	}
 	return fmt.Errorf("%w; the limit is for the sum of all components, and the largest is %q with %d bytes", err, largest, size)

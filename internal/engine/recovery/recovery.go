@@ -42,45 +42,59 @@ type Recovery struct {
 	whole   *whole                 // what was found of the set
 }
 
-// Each restores targets one by one, in parallel. Its error joins theirs.
-func (r *Recovery) Each(ctx context.Context, targets []Target) ([]report.Result, error) {
+// Restore restores targets. Its error joins theirs. Together they are the parts of
+// the set: either all can be saved after it, or none.
+func (r *Recovery) Restore(ctx context.Context, targets []Target, together bool) (results []report.Result, err error) {
 	ctx, cancel := context.WithCancel(ctx) // so that no deadline outlives the call
 	defer cancel()
-	if err := r.prepare(ctx, targets); err != nil {
-		return allUnreachable(targets, err), err
+	r.began, r.calls = time.Now(), wait.NewDeadlines(ctx, r.System.Timeout)
+	r.writeSpillsBack(targets)
+	switch err = r.loadSet(); {
+	case err != nil:
+	case together:
+		results, err = r.together(ctx, targets)
+	default:
+		results, err = r.each(ctx, targets)
 	}
+	if results == nil {
+		for _, t := range targets {
+			results = append(results, unreachable(t, err))
+		}
+	}
+	return results, err
+}
+
+func unreachable(t Target, err error) report.Result {
+	return report.Result{ComponentID: t.Component.ID(), Outcome: store.Unreachable, Err: err}
+}
+
+// each restores targets one by one, in parallel.
+func (r *Recovery) each(ctx context.Context, targets []Target) ([]report.Result, error) {
 	results, errs := make([]report.Result, len(targets)), make([]error, len(targets))
 	r.load(targets, func(i int, own loaded) {
 		if errs[i] = own.outclaimed; errs[i] != nil {
 			results[i] = unreachable(targets[i], errs[i])
 			return
 		}
-		x := r.choose(targets[i], own)
-		results[i], errs[i] = x.restore(ctx)
+		results[i], errs[i] = r.choose(targets[i], own).restore(ctx)
 	})
 	return results, errors.Join(errs...)
 }
 
-// Together restores targets, which are the parts of the set, as one: either all can
-// be saved after it, or none. Units of work see none of it half done.
-func (r *Recovery) Together(ctx context.Context, targets []Target) ([]report.Result, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	if err := r.prepare(ctx, targets); err != nil {
-		return allUnreachable(targets, err), err
-	}
+// together restores targets as one. Units of work see none of it half done. There
+// are no results when it has not come to that.
+func (r *Recovery) together(ctx context.Context, targets []Target) ([]report.Result, error) {
 	own := make([]loaded, len(targets))
 	r.load(targets, func(i int, l loaded) { own[i] = l })
 	chosen, err := r.chooseAll(targets, own)
 	if err != nil {
-		return allUnreachable(targets, err), err
+		return nil, err
 	}
-	results, errs := make([]report.Result, len(targets)), make([]error, len(targets))
 	if err := r.Set.Hold(ctx); err != nil {
-		err = r.Set.Saver.Fail("restore", err)
-		return allUnreachable(targets, err), err
+		return nil, r.Set.Saver.Fail("restore", err)
 	}
 	defer r.Set.Units.Open()
+	results, errs := make([]report.Result, len(targets)), make([]error, len(targets))
 	taken := make([]cut.Taken, len(targets))
 	wait.Each(len(targets), parallel, func(i int) {
 		results[i], errs[i] = chosen[i].restore(ctx)
@@ -94,26 +108,6 @@ func (r *Recovery) Together(ctx context.Context, targets []Target) ([]report.Res
 	}
 	r.Set.Open(r.Epoch, r.whole.found.Fence, r.whole.snap, taken)
 	return results, nil
-}
-
-// prepare writes back what was spilled and loads the set.
-func (r *Recovery) prepare(ctx context.Context, targets []Target) error {
-	r.began = time.Now()
-	r.calls = wait.NewDeadlines(ctx, r.System.Timeout)
-	r.writeSpillsBack(targets)
-	return r.loadSet()
-}
-
-func unreachable(t Target, err error) report.Result {
-	return report.Result{ComponentID: t.Component.ID(), Outcome: store.Unreachable, Err: err}
-}
-
-func allUnreachable(targets []Target, err error) []report.Result {
-	results := make([]report.Result, len(targets))
-	for i, t := range targets {
-		results[i] = unreachable(t, err)
-	}
-	return results
 }
 
 // keepDamaged sets a set aside that cannot be read to its end.

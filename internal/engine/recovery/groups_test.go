@@ -233,3 +233,31 @@ func TestAWrapperSeesEveryLoad(t *testing.T) {
 		require.NoError(t, cp.Close())
 	}
 }
+
+// The claim of a group must not stop what waits in the spill for a store that can
+// hold it.
+func TestASpillThatTheStoreCannotHoldYetIsNotFencedOffByItsGroup(t *testing.T) {
+	ctx, srv := t.Context(), redistest.Shared(t)
+	r := &durable.RedisOptions{KeyPrefix: "root:spilled:" + rand.Text() + ":", MaxStateBytes: 100}
+	h := testkit.Start(t, testkit.OpenRedis(t, srv.URL(), r), nil)
+	require.NoError(t, h.Words.Commit(ctx, func(c *testkit.Counts) { c.Words["old"] = 1 }))
+	require.NoError(t, h.Close())
+	spill := durable.NewMemoryAdapter(nil)
+	s, err := testkit.OpenRedis(t, srv.URL(), r).LoadState(ctx, "words")
+	require.NoError(t, err)
+	s.Version, s.WriteID, s.LastVersion = s.Version+1, "", 0
+	s.Data = []byte(`{"Words":{"` + strings.Repeat("x", 200) + `":1,"new":1}}`)
+	require.NoError(t, spill.SaveState(ctx, "words", s))
+
+	o := testkit.Quiet()
+	o.Spill = spill
+	h = testkit.Prepare(t, testkit.OpenRedis(t, srv.URL(), r), o)
+	_, err = h.Restore(ctx)
+	require.ErrorIs(t, err, durable.ErrTooLarge)
+	require.NoError(t, h.Close())
+
+	r.MaxStateBytes = 0
+	h = testkit.Start(t, testkit.OpenRedis(t, srv.URL(), r), o)
+	require.Equal(t, 1, h.Words.Count("new"), "what was spilled is newer than what the store has")
+	require.NoError(t, h.Close())
+}

@@ -52,11 +52,14 @@ func (r *Recovery) load(targets []Target, do func(i int, own loaded)) {
 	})
 }
 
-// takeOver claims and loads what the adapter can in one step. What was not written
-// back from the spill is left out.
+// takeOver claims and loads what the adapter can in one step: nothing where a
+// spill was not written back, which a claim would fence off.
 func (r *Recovery) takeOver(targets []Target) []*store.Snapshot {
 	names := make([]string, len(targets))
 	for i, t := range targets {
+		if r.spilled[t.Saver] != nil {
+			return make([]*store.Snapshot, len(targets))
+		}
 		names[i] = t.Saver.Name()
 	}
 	return r.System.Taker.TakeOver(r.calls.Begin(time.Now()), names, r.Epoch)
@@ -68,7 +71,7 @@ func (r *Recovery) loadOne(t Target, taken *store.Snapshot) loaded {
 	setUp := t.Component.Mark().Changes
 	keepStart(t)
 	var own loaded
-	if _, failed := r.spilled[t.Saver]; taken != nil && !failed {
+	if taken != nil {
 		own = r.answered(t.Saver, taken, nil)
 	} else {
 		own = r.loadState(t.Saver)

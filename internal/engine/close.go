@@ -69,8 +69,7 @@ func filter(savers []*saver.Saver, keep func(*saver.Saver) bool) (kept []*saver.
 }
 
 // awaitRestore lets a Restore that Close interrupts come to its end, and none begin
-// any more. One whose component hangs costs the others no more than its part of the
-// budget.
+// any more. One that hangs costs the others no more than its part of the budget.
 func (e *Engine) awaitRestore(b budget) {
 	ctx, cancel := until(b.restore)
 	defer cancel()
@@ -104,8 +103,7 @@ func (e *Engine) saveFinally(ctx context.Context, savers []*saver.Saver) {
 
 // saveLargestFirst saves all and returns when all have come to an end, or ctx ended.
 // Should the budget not suffice, the largest changes are in the store: what did not
-// change comes last. No more are asked for than can be saved at a time, so that none
-// overtakes.
+// change comes last. So that none overtakes, only so many are asked for at a time.
 func saveLargestFirst(ctx context.Context, savers []*saver.Saver) {
 	sizes := make(map[*saver.Saver]int, len(savers))
 	for _, s := range savers {
@@ -188,8 +186,7 @@ func (e *Engine) describe(b budget, unsaved []*saver.Saver) (list []report.Statu
 	return list
 }
 
-// closeAll closes what Close owns, in order, and waits for it until the end of the
-// budget.
+// closeAll closes what Close owns, in order, within what is left of the budget.
 func (e *Engine) closeAll(b budget) error {
 	e.mu.Lock()
 	closers := e.closers

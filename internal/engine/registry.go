@@ -26,9 +26,8 @@ type member struct {
 	place uint32 // in the registry's order
 }
 
-// registry has the members in the order of registration, and finds one by its id.
-// Adding, finding and removing cost the same however many others there are. It is
-// safe for concurrent use.
+// registry has the members in the order of registration, and finds one by its id,
+// at a cost that does not depend on the others. It is safe for concurrent use.
 type registry struct {
 	words   backend.Words
 	members atomic.Int64 // how many
@@ -139,8 +138,7 @@ func (r *registry) choose(ids []string) ([]*member, error) {
 	return chosen, errors.Join(errs...)
 }
 
-// Register adds a component before the first Restore; cell is its inner face, nil
-// if it has none.
+// Register adds a component before the first Restore; cell: its inner face, or nil.
 func (e *Engine) Register(id string, comp component.Component, cell component.Cell) error {
 	switch {
 	case e.invalid != nil:
@@ -213,9 +211,8 @@ func (e *Engine) newMember(id, name string, comp component.Component, cell compo
 	return m, m.Register(name, comp, cell, alike.(*component.Profile), saved)
 }
 
-// Release saves a component, if it changed, and forgets it: it can be registered
-// again. Nothing may change it during the call. After an error it is still
-// registered.
+// Release saves a component, if it changed, and forgets it, unless there is an
+// error: it can be registered again. Nothing may change it during the call.
 func (e *Engine) Release(ctx context.Context, id string) error {
 	m := e.registry.find(id)
 	switch {

@@ -64,8 +64,7 @@ type Words struct {
 	// Fault says which operation failed for which component. A fence that goes with
 	// the answer is in err, as store.Answer puts it.
 	Fault func(op, id string, err error) error
-	// Fence returns the fence that goes with err; worded says that Fault or an
-	// adapter has made err already.
+	// Fence returns the fence of err; worded: Fault or an adapter has made err.
 	Fence func(err error) (f store.Fence, worded bool)
 }
 

@@ -36,8 +36,7 @@ type Cell interface {
 	WithState(fn func(state any)) // calls fn with a pointer to the state, under its lock
 }
 
-// The methods with special meaning that a component, or the state of its Cell, may
-// have.
+// The methods with special meaning, of a component or of the state of its Cell.
 type (
 	Initialiser  interface{ InitState() }
 	Marshaler    interface{ MarshalState() ([]byte, error) }
@@ -140,8 +139,7 @@ func (r *Registered) Every() time.Duration                 { return r.Interval }
 func (r *Registered) Outer() Component                     { return r.comp }
 func (r *Registered) Checkpoint(ctx context.Context) error { return r.saver.Checkpoint(ctx) }
 
-// TakeArrival returns what a restore has announced, nil when it is the program
-// that calls RestoreState.
+// TakeArrival returns what a restore has announced; nil: the program itself calls.
 func (r *Registered) TakeArrival() *Arrival {
 	if r == nil {
 		return nil

@@ -15,8 +15,7 @@ import (
 	"github.com/durablestate/durable/internal/store"
 )
 
-// healthyIntervals is how many intervals a process must have run for its start
-// to count as a good one.
+// healthyIntervals is for how many intervals a process runs after a good start.
 const healthyIntervals = 3
 
 // Config is what a Counter is made of.
@@ -141,8 +140,7 @@ func (c *Counter) judge() error {
 		c.before, healthyIntervals, c.Limit, c.Name))
 }
 
-// load returns the stored count. One that expired or cannot be used is 0: it is
-// no state that anybody misses.
+// load returns the stored count; nobody misses one that expired or is of no use: 0.
 func (c *Counter) load(ctx context.Context) (int, error) {
 	snap, err := c.States.Load(ctx, c.Name)
 	var n count
@@ -158,10 +156,7 @@ func (c *Counter) load(ctx context.Context) (int, error) {
 }
 
 func (c *Counter) save(ctx context.Context, n int) error {
-	data, err := json.Marshal(count{n})
-	if err != nil {
-		return err
-	}
+	data, _ := json.Marshal(count{n}) // a number can always be encoded
 	return c.States.Save(ctx, c.Name, &store.Snapshot{Epoch: c.epoch, Codec: "json", Data: data})
 }
 

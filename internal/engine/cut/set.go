@@ -45,8 +45,7 @@ type Set struct {
 	Config
 	Saver saver.Saver
 
-	// Only the capture that is under way uses these, and a restore, which lets
-	// none be under way.
+	// For the capture that is under way, or a restore, which lets none be under way.
 	carried []envelope.Entry // of components that are not registered
 	warned  time.Duration
 
@@ -157,8 +156,7 @@ func (s *Set) Status() []report.Status {
 	return append(all, whole)
 }
 
-// status is that of the whole set, with what is the component's own. The caller
-// holds the set's mu.
+// status is that of the set with what is the part's own. The caller holds its mu.
 func (p *Part) status(whole, own report.Status, uncertain bool) report.Status {
 	st := whole
 	st.ComponentID, st.Pause = p.source.ID(), p.cost
@@ -176,8 +174,7 @@ func (p *Part) status(whole, own report.Status, uncertain bool) report.Status {
 	return st
 }
 
-// Unsaved lists the components whose changes are not in the stored set, and all
-// when that cannot be told.
+// Unsaved lists whose changes are not in the stored set; all if that is not known.
 func (s *Set) Unsaved() []report.Status {
 	all := s.Status()
 	all = all[:len(all)-1]
@@ -188,8 +185,7 @@ func (s *Set) Unsaved() []report.Status {
 	return all
 }
 
-// Hold waits until no unit of work is under way and holds up new ones until
-// Units.Open is called.
+// Hold waits for the units of work under way and holds up new ones until Units.Open.
 func (s *Set) Hold(ctx context.Context) error {
 	if err := s.Units.Close(ctx); err != nil {
 		return fmt.Errorf("a unit of work does not end (Do, Commit or Checkpoint inside Do?): %w", err)

@@ -17,8 +17,7 @@ type Task interface {
 	Fly(f *Flight) error // is called by a Crew, never twice at a time
 }
 
-// A Line has the flights of one task. Its zero value has none. Whoever asks it
-// holds the task's lock.
+// A Line has the flights of one task, whose lock is held by whoever asks it.
 type Line struct {
 	last *Flight // that was asked for last; nil: none is under way
 }
@@ -127,8 +126,7 @@ func (c *Crew) Join(t Task) *Flight {
 	return f
 }
 
-// enlist runs f as soon as there is a slot, or returns false when none can begin
-// any more.
+// enlist runs f as soon as there is a slot; false: none can begin any more.
 func (c *Crew) enlist(f *Flight) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -154,8 +152,7 @@ func (c *Crew) run(f *Flight) {
 	}
 }
 
-// run makes the call, and returns a flight of the same task that gathered
-// meanwhile.
+// run makes the call, and returns the task's flight that gathered meanwhile.
 func (f *Flight) run() (again *Flight) {
 	t := f.task
 	t.Lock()

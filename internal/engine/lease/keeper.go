@@ -15,8 +15,7 @@ import (
 	"github.com/durablestate/durable/internal/store"
 )
 
-// pollHeld is how often a lease that another holds is asked for, so that a
-// hand-over is quick.
+// pollHeld is how often another's lease is asked for: a hand-over should be quick.
 const pollHeld = 200 * time.Millisecond
 
 // Config is what a Keeper is made of.
@@ -152,8 +151,7 @@ func (k *Keeper) Claim(ctx context.Context, name string, epoch uint64) error {
 func (k *Keeper) Grouped() bool                   { return true }
 func (k *Keeper) EpochFor(taken, _ uint64) uint64 { return taken }
 
-// Superseded leaves conflicts out: the owner of a state continues above whatever
-// version it meets.
+// Superseded leaves conflicts out: an owner continues above any version it meets.
 func (k *Keeper) Superseded(err error) bool { return errors.Is(err, store.ErrFenced) }
 
 func (k *Keeper) Lost() error {

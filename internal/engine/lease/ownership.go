@@ -12,9 +12,8 @@ import (
 
 // Ownership says who may save a system's states, and under which epoch.
 type Ownership interface {
-	// Take returns the epoch of the lease, and the record before it when it was
-	// just acquired. It waits while another holder has it or the store cannot be
-	// reached.
+	// Take returns the epoch of the lease, and when it was just acquired the record
+	// before it. It waits for another holder, and for the store to be reached.
 	Take(ctx context.Context) (epoch uint64, prev *store.Lease, err error)
 	// Drop forgets the lease, so that the next Take acquires a new one.
 	Drop()
@@ -31,8 +30,7 @@ type Ownership interface {
 	Superseded(err error) bool
 	// Suspect says that somebody met a greater epoch.
 	Suspect()
-	// Renewed reports that the store could be reached lately, and nobody had taken
-	// over.
+	// Renewed reports that lately the store was reached and nobody had taken over.
 	Renewed(now time.Time) bool
 	// Lost returns why nothing is owned any more, nil while it is.
 	Lost() error

@@ -15,8 +15,7 @@ type candidate struct {
 	unread *store.Snapshot // bytes to set aside before they are left out
 }
 
-// choose decides where a component is restored from; the other place is told that
-// it is older from now on.
+// choose decides where a component is restored from, and makes the other place older.
 func (r *Recovery) choose(t Target, own loaded) *chosen {
 	mine := candidate{snap: own.snap, found: own.found, place: own.saver}
 	t.Saver.Raise(mine.found.Fence.Epoch) // also when the state comes from the set

@@ -65,8 +65,7 @@ func (r *Recovery) takeOver(targets []Target) []*store.Snapshot {
 	return r.System.Taker.TakeOver(r.calls.Begin(time.Now()), names, r.Epoch)
 }
 
-// loadOne claims and loads one component, unless the adapter has done that already
-// and given what is taken.
+// loadOne claims and loads one component, unless the adapter did so and gave taken.
 func (r *Recovery) loadOne(t Target, taken *store.Snapshot) loaded {
 	setUp := t.Component.Mark().Changes
 	keepStart(t)

@@ -64,8 +64,7 @@ type Events struct {
 	Log *slog.Logger
 }
 
-// Emit passes e on. A listener that panics is logged, and does nobody else any
-// harm.
+// Emit passes e on. A listener that panics is logged, and harms nobody else.
 func (v Events) Emit(e Event) {
 	if v.On == nil {
 		return

@@ -24,8 +24,7 @@ func (s *Saver) SizeOfChange() int {
 // workers should have been quiet.
 const finalRounds = 3
 
-// WantsFinal reports whether Close must save the state in its round, which begins
-// with 1.
+// WantsFinal reports whether Close must save the state in its round, 1 or later.
 func (s *Saver) WantsFinal(round int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,8 +104,7 @@ func (s *Saver) spill(ctx context.Context, snap *store.Snapshot) (err error) {
 	return err
 }
 
-// Spillable reports that the state was restored and that its last save has
-// returned before ctx ends.
+// Spillable reports that the state is restored, and no save of it hangs beyond ctx.
 func (s *Saver) Spillable(ctx context.Context) bool {
 	s.mu.Lock()
 	f, isOpen := s.line.Last(), s.phase == open

@@ -59,8 +59,7 @@ func (s *Saver) Start() *store.Snapshot {
 	return s.known().start
 }
 
-// SaveAbove makes the saves to come newer than what was accepted, up to f, in
-// another place.
+// SaveAbove makes the saves to come newer than what another place accepted: f.
 func (s *Saver) SaveAbove(f store.Fence) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,9 +84,8 @@ type Accepted struct {
 	Changes  uint64
 }
 
-// Open lets the state be saved. Its first save, within the first interval, is
-// under the new epoch whether or not anything changed. taken is the epoch of the
-// lease.
+// Open lets the state be saved. Its first save, within the first interval, is under
+// the new epoch also if nothing changed. taken is the epoch of the lease.
 func (s *Saver) Open(taken uint64, a Accepted) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -47,8 +47,7 @@ func (s *Saver) last() (attempt, error) {
 	return attempt{copy: s.copy, digest: s.known().digest}, s.gate()
 }
 
-// save saves the state, or only keeps the stored copy alive when nothing changed
-// since last.
+// save saves the state; if nothing changed since last, it only refreshes the copy.
 func (s *Saver) save(ctx context.Context, f *flight.Flight, last attempt) (attempt, error) {
 	known := last.copy.attempt != (writeID{})
 	if m := s.subject.Mark(); known && m.Exact && m.Changes == last.copy.changes {
@@ -74,8 +73,7 @@ func (s *Saver) save(ctx context.Context, f *flight.Flight, last attempt) (attem
 	return s.write(ctx, next, c.Snapshot)
 }
 
-// refresh keeps the stored copy of an unchanged state alive. vanished means that
-// it must be written again.
+// refresh keeps the stored copy alive. vanished: it must be written again.
 func (s *Saver) refresh(ctx context.Context, last attempt) (done attempt, vanished bool, err error) {
 	last.op = "skip"
 	err = s.sys.Save(ctx, s.Name(), &store.Snapshot{Epoch: last.copy.epoch, Version: last.copy.version, WriteID: last.copy.attempt.String()})
@@ -127,16 +125,14 @@ func (s *Saver) write(ctx context.Context, next attempt, state *store.Snapshot) 
 // durably as configured. Then the next attempt asks for a confirmation only.
 func stored(err error) bool { return err == nil || errors.Is(err, store.ErrNotDurable) }
 
-// use notes that version was tried: new bytes never take it again, whatever
-// became of the attempt.
+// use notes that version was tried: whatever became of it, it is never used again.
 func (s *Saver) use(version uint64) {
 	s.mu.Lock()
 	s.copy.used = max(s.copy.used, version)
 	s.mu.Unlock()
 }
 
-// stuckError is the failure of a component to give its state, which says nothing
-// about the store.
+// stuckError: a component gave no state, which says nothing about the store.
 type stuckError struct{ error }
 
 func (e stuckError) Unwrap() error { return e.error }
@@ -173,8 +169,7 @@ func (s *Saver) record(done attempt, err error, losses uint32, now time.Time) (b
 	return before
 }
 
-// recordRare is the part of record for what not every state has. The caller holds
-// s.mu.
+// recordRare records what not every state has. The caller holds s.mu.
 func (s *Saver) recordRare(done attempt, err error) {
 	r := s.rare()
 	r.err, r.unsaved = err, err != nil && done.op == "save"
@@ -235,8 +230,7 @@ func (s *Saver) retrySoon() {
 	s.sys.Retry(s, time.Now().Add(in))
 }
 
-// NoticeRollback raises an event when the store had lost acknowledged saves of
-// the state.
+// NoticeRollback tells of acknowledged saves that the store was seen to have lost.
 func (s *Saver) NoticeRollback(version uint64) {
 	if s.sys.Custodian == nil {
 		return

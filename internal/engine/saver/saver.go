@@ -13,8 +13,7 @@ import (
 	"github.com/durablestate/durable/internal/store"
 )
 
-// Subject is the state that a Saver saves: that of one component, or of all as
-// one.
+// Subject is what a Saver saves: the state of one component, or of all as one.
 type Subject interface {
 	ID() string           // for people
 	Name() string         // for the adapter
@@ -64,8 +63,7 @@ const (
 	closed
 )
 
-// extras are what not every Saver has all the time. They are dropped when nothing
-// is left in them.
+// extras are what not every Saver has all the time. They are dropped when empty.
 type extras struct {
 	why         error // the component cannot save
 	err         error // of the last attempt
@@ -94,8 +92,7 @@ func (s *Saver) Line() *flight.Line      { return &s.line }
 func (s *Saver) Place() *schedule.Place  { return &s.place }
 func (s *Saver) Interval() time.Duration { return s.subject.Every() }
 
-// Tick is a scheduled checkpoint. One that comes while a save is under way is left
-// out.
+// Tick is a scheduled checkpoint, which is left out while a save is under way.
 func (s *Saver) Tick(now time.Time) {
 	s.mu.Lock()
 	idle := !s.line.Idle() || s.phase != open || s.skip(now)
@@ -113,8 +110,7 @@ func (s *Saver) Current(now time.Time) bool {
 	return s.line.Idle() && s.phase == open && s.skip(now)
 }
 
-// skip reports that there is nothing to do, and counts that as a check. The caller
-// holds s.mu.
+// skip reports that there is nothing to do, and counts it. The caller holds s.mu.
 func (s *Saver) skip(now time.Time) bool {
 	if !s.fine(now) {
 		return false
@@ -124,8 +120,7 @@ func (s *Saver) skip(now time.Time) bool {
 	return true
 }
 
-// Request returns a flight that covers every change made so far. It is the way in
-// for everybody but Close.
+// Request returns a flight that covers every change so far. Close has its own.
 func (s *Saver) Request() *flight.Flight {
 	if s.sys.Closing.Err() != nil {
 		return flight.Done(s.Fail("save", store.ErrClosed))
@@ -188,8 +183,8 @@ func (s *Saver) gate() error {
 	return s.fault("save", store.ErrNotRestored)
 }
 
-// enter makes p the phase and why the reason, nil where p says it all, unless s is
-// closed. The caller holds s.mu.
+// enter makes p the phase, for why or nil, unless it is closed already. The caller
+// holds s.mu.
 func (s *Saver) enter(p phase, why error) {
 	if s.phase == closed {
 		return

@@ -38,24 +38,21 @@ func (s *Saver) storedStatus() report.Status {
 	}
 }
 
-// Uncertain reports that of the stored copy it cannot be said that it is there and
-// durable.
+// Uncertain reports that the stored copy may be gone, or is not durable.
 func (s *Saver) Uncertain() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.copy.belowLevel || !s.copy.exists && !s.subject.Mark().Fresh
 }
 
-// Next returns the epoch and the version that the next save will have, unless the
-// store has others.
+// Next returns epoch and version of the next save, unless the store has others.
 func (s *Saver) Next() (epoch, version uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.copy.epoch, s.copy.used + 1
 }
 
-// overdueIntervals is after how many intervals without a save or a check something
-// is wrong.
+// overdueIntervals is how many may pass without a save or a check at the most.
 const overdueIntervals = 3
 
 // Health returns why the state is not being saved as it should be, nil when it is.
@@ -76,8 +73,7 @@ const (
 	// fewComponents are refreshed with every checkpoint, so that a copy that
 	// vanished is soon written again. More would be a load of its own.
 	fewComponents = 1000
-	// mostUnrefreshed bounds for how long a stored copy goes unseen that nothing
-	// says to be in danger.
+	// mostUnrefreshed is how long a copy goes unseen that seems in no danger.
 	mostUnrefreshed = 15 * time.Minute
 )
 

@@ -36,8 +36,7 @@ type System struct {
 	Made  time.Time                    // instants count from here
 }
 
-// lost counts what the store was seen to have lost, to be compared with an earlier
-// count.
+// lost counts what the store was seen to have lost: one compares it with before.
 func (sys *System) lost() uint32 {
 	if sys.Custodian == nil {
 		return 0
@@ -50,8 +49,7 @@ func (sys *System) Emit(op, id string, version uint64, bytes int, start time.Tim
 	sys.Events.Emit(report.Event{Op: op, ComponentID: id, Version: version, Bytes: bytes, Duration: time.Since(start), Err: err})
 }
 
-// instant is a moment, in nanoseconds after the System was made plus one; 0 is
-// none.
+// instant is in nanoseconds after the System was made, plus one; 0 is none.
 type instant int64
 
 func (sys *System) instant(t time.Time) instant { return instant(t.Sub(sys.Made)) + 1 }

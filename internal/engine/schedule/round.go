@@ -10,9 +10,8 @@ const (
 	mostSlots = 1024
 	shortSlot = 10 * time.Millisecond
 
-	// mostTogether is how many items that come one after the other share a slot
-	// when there are very many: to look at neighbours is several times quicker than
-	// to go all over the memory.
+	// mostTogether is how many items in a row share a slot when there are very many:
+	// to look at neighbours is several times quicker than to go all over the memory.
 	mostTogether = 32
 )
 

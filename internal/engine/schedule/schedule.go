@@ -54,8 +54,7 @@ func (s *Schedule[T]) Add(items ...T) {
 	s.hurry()
 }
 
-// Remove takes x out for good, whether or not it was added. A Tick of it may still
-// be under way.
+// Remove takes x out, or keeps it out, for good. A Tick may still be under way.
 func (s *Schedule[T]) Remove(x T) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

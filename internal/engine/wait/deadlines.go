@@ -24,8 +24,7 @@ type shared struct {
 // shortOf is the part of the limit by which a call's time may be shorter.
 const shortOf = 100
 
-// NewDeadlines returns the deadlines of calls that last for limit at the most and
-// end with parent.
+// NewDeadlines returns those of calls that end with parent, or after limit.
 func NewDeadlines(parent context.Context, limit time.Duration) *Deadlines {
 	return &Deadlines{parent: parent, limit: limit}
 }

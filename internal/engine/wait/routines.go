@@ -6,8 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// Routines are goroutines whose end can be awaited. It is safe for concurrent
-// use.
+// Routines are goroutines whose end can be awaited; safe for concurrent use.
 type Routines struct {
 	mu      sync.Mutex
 	running int
@@ -57,8 +56,7 @@ func (r *Routines) Over() bool {
 	return r.over
 }
 
-// End lets none begin any more, and returns what is closed when none is running.
-// It is called once.
+// End, called once, lets none begin any more. What it returns is closed by the last.
 func (r *Routines) End() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -84,8 +82,7 @@ func Until(ctx context.Context, done <-chan struct{}) bool {
 	}
 }
 
-// Each calls do for each of n, in order and at most width at a time, and returns
-// when all have returned.
+// Each calls do for each of n, in order, at most width at a time, and awaits them.
 func Each(n, width int, do func(i int)) {
 	var next atomic.Int64
 	var wg sync.WaitGroup

@@ -1,7 +1,8 @@
 // Package config reads one block of a YAML file strictly: keys nobody asked for
 // and values of the wrong kind are errors, all problems are reported together
 // with their lines, and text from the environment never becomes YAML or part of
-// an error. What the keys mean is decided by the caller.
+// an error. [ReadBlock] reads the keys of package durable; what they do is decided
+// there.
 package config
 
 import (

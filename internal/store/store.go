@@ -1,8 +1,9 @@
-// Package store is what every adapter of package durable shares: the plain
-// types that cross its border, the answers a store may give, the save rule and
-// the lease rule. A store (internal/memstore, internal/filestore,
-// internal/redisstore) implements [Store]; package durable validates ids, fills
-// in what a caller left out and words the errors, once for all of them.
+// Package store is everybody's ground floor: the plain types that cross the border
+// of package durable, the answers a store may give, and the rules: the save rule,
+// the lease rule, which place of a state is newer, which outcome a policy accepts.
+// A store (internal/memstore, internal/filestore, internal/redisstore) implements
+// [Store]; internal/adapter validates ids and fills in what a caller left out, and
+// package durable words the errors, once for all of them.
 package store
 
 import (

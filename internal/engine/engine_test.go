@@ -100,7 +100,7 @@ func TestAnIdleComponentCostsLittleMemoryAlsoAfterAnOutage(t *testing.T) {
 		a.broken = false
 		change()
 		require.NoError(t, cp.Checkpoint(ctx))
-		require.LessOrEqual(t, each(), most+130, "only the retries that were planned are left")
+		require.LessOrEqual(t, each(), most+60, "only the retries that were planned are left")
 		require.EqualValues(t, 1, cp.Status()[n-1].Failures)
 		require.EqualValues(t, 2, cp.Status()[n-1].Saves)
 		require.NoError(t, cp.Status()[n-1].Err)

@@ -52,6 +52,7 @@ func (o *Outage) Over(id string) {
 	delete(o.failed, id)
 	if len(o.failed) == 0 {
 		o.any.Store(false)
+		o.failed = map[string]bool{} // a map that was large stays large
 		o.log.Info("durable: "+o.up, "after", time.Since(o.since).Round(time.Millisecond), "components", o.most)
 	}
 }

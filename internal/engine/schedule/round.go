@@ -31,7 +31,8 @@ type round[T Item] struct {
 // Place is where in a Schedule an item is.
 type Place struct {
 	slot  uint16 // plus one, or one of those below
-	index uint32
+	index uint32 // in the slot
+	early uint32 // in the queue, plus one; 0: it is not there
 }
 
 const (

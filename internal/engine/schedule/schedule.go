@@ -24,14 +24,13 @@ type Item interface {
 type Schedule[T Item] struct {
 	mu     sync.Mutex
 	rounds map[time.Duration]*round[T]
-	early  queue[T] // what is to be ticked before its turn
-	queued map[T]*entry[T]
+	early  queue[T]      // what is to be ticked before its turn
 	wake   chan struct{} // something is due earlier than before
 }
 
 // New returns an empty schedule.
 func New[T Item]() *Schedule[T] {
-	return &Schedule[T]{rounds: map[time.Duration]*round[T]{}, queued: map[T]*entry[T]{}, wake: make(chan struct{}, 1)}
+	return &Schedule[T]{rounds: map[time.Duration]*round[T]{}, wake: make(chan struct{}, 1)}
 }
 
 // Add takes items in. One that is in already, or was removed, is left alone.
@@ -58,28 +57,28 @@ func (s *Schedule[T]) Add(items ...T) {
 func (s *Schedule[T]) Remove(x T) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.queued[x]; e != nil {
-		heap.Remove(&s.early, e.index)
-		delete(s.queued, x)
+	p := x.Place()
+	if p.early != nowhere {
+		heap.Remove(&s.early, int(p.early-1))
 	}
-	if p := x.Place(); p.slot != nowhere && p.slot != removed {
+	if p.slot != nowhere && p.slot != removed {
 		s.rounds[x.Interval()].remove(x)
 	}
-	x.Place().slot = removed
+	p.slot = removed
 }
 
 // Sooner asks for a tick of x at that time, before its turn.
 func (s *Schedule[T]) Sooner(x T, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch e := s.queued[x]; {
-	case e == nil:
-		e = &entry[T]{item: x, at: at}
-		s.queued[x] = e
-		heap.Push(&s.early, e)
-	case at.Before(e.at):
-		e.at = at
-		heap.Fix(&s.early, e.index)
+	switch p := x.Place(); {
+	case p.slot == removed:
+		return
+	case p.early == nowhere:
+		heap.Push(&s.early, entry[T]{x, at})
+	case at.Before(s.early[p.early-1].at):
+		s.early[p.early-1].at = at
+		heap.Fix(&s.early, int(p.early-1))
 	default:
 		return
 	}
@@ -123,9 +122,7 @@ func (s *Schedule[T]) pop(due []T, now time.Time) []T {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.early) > 0 && !s.early[0].at.After(now) {
-		x := heap.Pop(&s.early).(*entry[T]).item
-		delete(s.queued, x)
-		due = append(due, x)
+		due = append(due, heap.Pop(&s.early).(entry[T]).item)
 	}
 	for _, r := range s.rounds {
 		due = r.pop(due, now)
@@ -150,29 +147,33 @@ func (s *Schedule[T]) next() (at time.Time, ok bool) {
 
 // entry is an item in a queue.
 type entry[T Item] struct {
-	item  T
-	at    time.Time
-	index int
+	item T
+	at   time.Time
 }
 
-// queue implements heap.Interface.
-type queue[T Item] []*entry[T]
+// queue implements heap.Interface; its items know where they are in it.
+type queue[T Item] []entry[T]
 
 func (q queue[T]) Len() int           { return len(q) }
 func (q queue[T]) Less(i, j int) bool { return q[i].at.Before(q[j].at) }
+func (q queue[T]) put(i int, e entry[T]) {
+	q[i] = e
+	e.item.Place().early = uint32(i + 1)
+}
 func (q queue[T]) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].index, q[j].index = i, j
+	x, y := q[i], q[j]
+	q.put(i, y)
+	q.put(j, x)
 }
 func (q *queue[T]) Push(x any) {
-	e := x.(*entry[T])
-	e.index = len(*q)
-	*q = append(*q, e)
+	*q = append(*q, entry[T]{})
+	q.put(len(*q)-1, x.(entry[T]))
 }
 func (q *queue[T]) Pop() any {
-	old := *q
-	e := old[len(old)-1]
-	old[len(old)-1] = nil
-	*q = old[:len(old)-1]
+	last := len(*q) - 1
+	e := (*q)[last]
+	(*q)[last] = entry[T]{}
+	*q = (*q)[:last]
+	e.item.Place().early = nowhere
 	return e
 }

@@ -109,7 +109,7 @@ func newEngine(a *counting, change func(*engine.Options)) *engine.Engine {
 		change(&o)
 	}
 	return engine.New(backend.Backend{States: a, Owner: a}, o, backend.Words{
-		Fault: func(op, id string, _ store.Fence, err error) error {
+		Fault: func(op, id string, err error) error {
 			return &fault{fmt.Sprintf("%s %q: %v", op, id, err), err}
 		},
 		Fence: func(err error) (store.Fence, bool) {

@@ -165,6 +165,20 @@ func TestTheMapNamesWhatExists(t *testing.T) {
 	}
 }
 
+// ofPackage are names of code that begin with their package.
+var ofPackage = regexp.MustCompile("`([a-z]+\\.[A-Za-z]+)`")
+
+func TestTheLocksAreThoseOfTheSource(t *testing.T) {
+	names := declared(t)
+	_, locks, found := strings.Cut(read(t, root+"/docs/lifecycle.md"), "\n## Locks")
+	require.True(t, found)
+	all := ofPackage.FindAllStringSubmatch(locks, -1)
+	require.Greater(t, len(all), 5)
+	for _, m := range all {
+		require.True(t, names[m[1]], "docs/lifecycle.md: there is no %q", m[1])
+	}
+}
+
 // rooms returns the rows of the map: what each package may import, by its path.
 func rooms(t *testing.T) map[string][]string {
 	_, table, found := strings.Cut(read(t, root+"/docs/architecture.md"), "\n## The map")

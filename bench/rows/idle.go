@@ -29,7 +29,7 @@ func (b *Bench) idle() error {
 		"| bytes for each beyond its state and its id | %.0f B | %.0f..%.0f |\n| CPU at an interval of %s, of one core | %.2f %% | %.2f..%.2f |\n"+
 		"| Register, Restore and Start of all | %.2f s | %.2f..%.2f |\n| a full garbage collection | %.0f ms | %.0f..%.0f |\n",
 		bytes.Median, bytes.Min, bytes.Max, interval, cpu.Median, cpu.Min, cpu.Max, setUp.Median, setUp.Min, setUp.Max, gc.Median, gc.Min, gc.Max)})
-	b.limit(16, "a million registered idle components: memory for each beyond its state", 250, "B", bytes)
+	b.limit(16, "a million registered idle components: memory for each beyond its state", 400, "B", bytes)
 	b.limit(16, "… CPU at an interval of 10 s, of one core", 3, "%", cpu)
 	return nil
 }

@@ -14,8 +14,10 @@ func TestStatusTellsOfTheLastDurableVersionUntilTheNextOneIs(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {
 		ctx := t.Context()
 		a := &unconfirmed{MemoryAdapter: durable.NewMemoryAdapter(nil)}
-		h := testkit.Start(t, a, nil)
+		h := testkit.Prepare(t, a, nil) // not started: no tick falls in between
 		defer h.Close()
+		_, err := h.Restore(ctx)
+		require.NoError(t, err)
 		h.Words.Add("a")
 		require.NoError(t, h.Checkpoint(ctx))
 		first := h.Status()[0]

@@ -31,10 +31,7 @@ type Checkpointer struct {
 // does not touch the store and starts nothing. The caller closes a, after the
 // Checkpointer.
 func New(a StateAdapter, opts *Options) *Checkpointer {
-	var o Options
-	if opts != nil {
-		o = *opts
-	}
+	o := given(opts)
 	inside, err := o.engine()
 	if a == nil {
 		err = errors.Join(err, errors.New("New needs an adapter"))

@@ -84,21 +84,23 @@ func (r *Recovery) each(ctx context.Context, targets []Target) ([]report.Result,
 // together restores targets as one. Units of work see none of it half done. There
 // are no results when it has not come to that.
 func (r *Recovery) together(ctx context.Context, targets []Target) ([]report.Result, error) {
-	own := make([]loaded, len(targets))
-	r.load(targets, func(i int, l loaded) { own[i] = l })
-	chosen, err := r.chooseAll(targets, own)
-	if err != nil {
+	own, errs := make([]loaded, len(targets)), make([]error, len(targets))
+	r.load(targets, func(i int, l loaded) { own[i], errs[i] = l, l.outclaimed })
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
+	}
+	all := make([]*chosen, len(targets))
+	for i, t := range targets {
+		all[i] = r.choose(t, own[i])
 	}
 	if err := r.Set.Hold(ctx); err != nil {
 		return nil, r.Set.Saver.Fail("restore", err)
 	}
 	defer r.Set.Units.Open()
-	results, errs := make([]report.Result, len(targets)), make([]error, len(targets))
-	taken := make([]cut.Taken, len(targets))
+	results, taken := make([]report.Result, len(targets)), make([]cut.Taken, len(targets))
 	wait.Each(len(targets), parallel, func(i int) {
-		results[i], errs[i] = chosen[i].restore(ctx)
-		taken[i] = cut.Taken{Stored: !chosen[i].fresh, Changes: chosen[i].applied}
+		results[i], errs[i] = all[i].restore(ctx)
+		taken[i] = cut.Taken{Stored: !all[i].fresh, Changes: all[i].applied}
 	})
 	errs = append(errs, r.keepDamaged(ctx))
 	r.Set.Carry(r.whole.entries)

@@ -45,14 +45,10 @@ func newRound[T Item](interval time.Duration) *round[T] {
 }
 
 // step is the time between slots.
-func (r *round[T]) step() time.Duration {
-	return max(1, r.interval/time.Duration(len(r.slots)))
-}
+func (r *round[T]) step() time.Duration { return max(1, r.interval/time.Duration(len(r.slots))) }
 
 // at is when the slot pos is due.
-func (r *round[T]) at(pos int) time.Time {
-	return r.began.Add(r.step() * time.Duration(pos))
-}
+func (r *round[T]) at(pos int) time.Time { return r.began.Add(r.step() * time.Duration(pos)) }
 
 func (r *round[T]) add(x T, now time.Time) {
 	if r.items == 0 {
@@ -105,7 +101,7 @@ func (r *round[T]) pop(due []T, now time.Time) []T {
 func (r *round[T]) next() (time.Time, bool) {
 	for i := range r.slots {
 		if pos := r.pos + i; len(r.slots[pos%len(r.slots)]) > 0 {
-			return r.began.Add(r.step() * time.Duration(pos)), true
+			return r.at(pos), true
 		}
 	}
 	return time.Time{}, false

@@ -172,6 +172,8 @@ func (e *Engine) add(id string, comp component.Component, cell component.Cell, l
 		return err
 	}
 	m, err := e.newMember(id, name, comp, cell) // calls the component, so no lock is held
+	e.joining.Lock()
+	defer e.joining.Unlock()
 	if err == nil && !late && e.begun.Load() {
 		err = errors.New("it must come before Restore")
 	}

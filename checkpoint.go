@@ -45,7 +45,10 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	c := &Checkpointer{engine: engine.New(backendOf(a), inside, words, err)}
 	c.closed = sync.OnceValue(func() error {
 		unsaved, err := c.engine.Close()
-		return errors.Join(newCloseError(unsaved), err)
+		if len(unsaved) == 0 {
+			return err
+		}
+		return errors.Join(&CloseError{statuses(unsaved)}, err)
 	})
 	return c
 }

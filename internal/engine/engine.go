@@ -127,11 +127,9 @@ func (e *Engine) saversOf(members []*member) []*saver.Saver {
 }
 
 func (e *Engine) Do(fn func()) {
-	if !e.opts.Consistent {
-		fn()
-		return
+	if e.opts.Consistent {
+		defer e.units.Enter().Leave()
 	}
-	defer e.units.Enter().Leave()
 	fn()
 }
 
@@ -232,9 +230,7 @@ func (e *Engine) Health() error {
 	return first
 }
 
-func (e *Engine) fault(op, id string, err error) error {
-	return e.system.Words.Fault(op, id, err)
-}
+func (e *Engine) fault(op, id string, err error) error { return e.system.Words.Fault(op, id, err) }
 
 // Options are those of durable.Options, checked, and with every default filled in.
 type Options struct {

@@ -77,3 +77,24 @@ func TestAComponentComesBeforeARestoreOrNotAtAll(t *testing.T) {
 		require.NoError(t, cp.Close())
 	}
 }
+
+func TestAComponentThatCameTooLateIsFreeForAnother(t *testing.T) {
+	a := testkit.NewFlaky()
+	h := testkit.Start(t, a, nil)
+	defer h.Close()
+	late := &initialised{}
+	require.ErrorContains(t, h.Register("late", late), "before Restore")
+	require.Zero(t, late.times, "it was not touched")
+	require.ErrorIs(t, late.CheckpointState(t.Context()), durable.ErrNotRegistered)
+	other := durable.New(durable.NewMemoryAdapter(nil), testkit.Quiet())
+	defer other.Close()
+	require.NoError(t, other.Register("late", late))
+}
+
+// initialised counts the calls of InitState.
+type initialised struct {
+	durable.StatefulComponent[testkit.Counts]
+	times int
+}
+
+func (i *initialised) InitState() { i.times++ }

@@ -102,7 +102,11 @@ func (r *Recovery) together(ctx context.Context, targets []Target) ([]report.Res
 		results[i], errs[i] = all[i].restore(ctx)
 		taken[i] = cut.Taken{Stored: !all[i].fresh, Changes: all[i].applied}
 	})
-	errs = append(errs, r.keepDamaged(ctx))
+	if r.whole.damaged != nil { // it cannot be read to its end
+		if err := r.Set.Saver.SetAside(ctx, r.System, r.whole.snap); err != nil {
+			errs = append(errs, r.Set.Saver.Fail("restore", fmt.Errorf("the damaged set could not be set aside: %w", err)))
+		}
+	}
 	r.Set.Carry(r.whole.entries)
 	if err := errors.Join(errs...); err != nil {
 		r.Set.Saver.Shut(err)
@@ -110,18 +114,6 @@ func (r *Recovery) together(ctx context.Context, targets []Target) ([]report.Res
 	}
 	r.Set.Open(r.Epoch, r.whole.found.Fence, r.whole.snap, taken)
 	return results, nil
-}
-
-// keepDamaged sets a set aside that cannot be read to its end.
-func (r *Recovery) keepDamaged(ctx context.Context) error {
-	if r.whole.damaged == nil {
-		return nil
-	}
-	s := &r.Set.Saver
-	if err := s.SetAside(ctx, r.System, r.whole.snap); err != nil {
-		return s.Fail("restore", fmt.Errorf("the damaged set could not be set aside: %w", err))
-	}
-	return nil
 }
 
 // silent says what a call is waiting for that has no answer yet.

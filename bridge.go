@@ -32,31 +32,38 @@ type storeAdapter struct {
 	self StateAdapter     // what embeds it
 }
 
+// SaveState implements [StateAdapter].
 func (a *storeAdapter) SaveState(ctx context.Context, componentID string, s *Snapshot) error {
 	return a.fail("save", componentID, a.in.Save(ctx, componentID, (*store.Snapshot)(s)))
 }
 
+// LoadState implements [StateAdapter].
 func (a *storeAdapter) LoadState(ctx context.Context, componentID string) (*Snapshot, error) {
 	s, err := a.in.Load(ctx, componentID)
 	return (*Snapshot)(s), a.fail("load", componentID, err)
 }
 
+// DeleteState implements [StateAdapter].
 func (a *storeAdapter) DeleteState(ctx context.Context, componentID string) error {
 	return a.fail("delete", componentID, a.in.Delete(ctx, componentID))
 }
 
+// Close implements [StateAdapter].
 func (a *storeAdapter) Close() error { return a.fail("close", "", a.in.Close()) }
 
+// AcquireLease implements [Owner].
 func (a *storeAdapter) AcquireLease(ctx context.Context, name, holder string, ttl time.Duration) (*Lease, error) {
 	l, err := a.in.AcquireLease(ctx, name, holder, ttl)
 	return (*Lease)(l), a.fail("acquire lease", name, err)
 }
 
+// RenewLease implements [Owner].
 func (a *storeAdapter) RenewLease(ctx context.Context, l *Lease) error {
 	n, err := a.in.RenewLease(ctx, (*store.Lease)(l))
 	return a.fail("renew lease", l.Name, replace(l, n, err))
 }
 
+// ReleaseLease implements [Owner].
 func (a *storeAdapter) ReleaseLease(ctx context.Context, l *Lease) error {
 	n, err := a.in.ReleaseLease(ctx, (*store.Lease)(l))
 	return a.fail("release lease", l.Name, replace(l, n, err))
@@ -70,15 +77,18 @@ func replace(l *Lease, n *store.Lease, err error) error {
 	return err
 }
 
+// LoadLease implements [Owner].
 func (a *storeAdapter) LoadLease(ctx context.Context, name string) (*Lease, error) {
 	l, err := a.in.LoadLease(ctx, name)
 	return (*Lease)(l), a.fail("load lease", name, err)
 }
 
+// ClaimState implements [Owner].
 func (a *storeAdapter) ClaimState(ctx context.Context, componentID string, epoch uint64) error {
 	return a.fail("claim", componentID, a.in.Claim(ctx, componentID, epoch))
 }
 
+// ListComponents implements [Historian].
 func (a *storeAdapter) ListComponents(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for id, err := range a.in.List(ctx) {
@@ -89,6 +99,7 @@ func (a *storeAdapter) ListComponents(ctx context.Context) iter.Seq2[string, err
 	}
 }
 
+// ListSnapshots implements [Historian].
 func (a *storeAdapter) ListSnapshots(ctx context.Context, componentID string) ([]SnapshotInfo, error) {
 	found, err := a.in.History(ctx, componentID)
 	if err != nil {
@@ -97,6 +108,7 @@ func (a *storeAdapter) ListSnapshots(ctx context.Context, componentID string) ([
 	return convert(found, func(i store.SnapshotInfo) SnapshotInfo { return SnapshotInfo(i) }), nil
 }
 
+// LoadSnapshot implements [Historian].
 func (a *storeAdapter) LoadSnapshot(ctx context.Context, componentID string, version uint64) (*Snapshot, error) {
 	s, err := a.in.LoadVersion(ctx, componentID, version)
 	return (*Snapshot)(s), a.fail("load", componentID, err)

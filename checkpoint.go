@@ -31,10 +31,7 @@ type Checkpointer struct {
 // does not touch the store and starts nothing. The caller closes a, after the
 // Checkpointer.
 func New(a StateAdapter, opts *Options) *Checkpointer {
-	var o Options
-	if opts != nil {
-		o = *opts
-	}
+	o := given(opts)
 	inside, err := o.engine()
 	if a == nil {
 		err = errors.Join(err, errors.New("New needs an adapter"))
@@ -48,7 +45,10 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	c := &Checkpointer{engine: engine.New(backendOf(a), inside, words, err)}
 	c.closed = sync.OnceValue(func() error {
 		unsaved, err := c.engine.Close()
-		return errors.Join(newCloseError(unsaved), err)
+		if len(unsaved) == 0 {
+			return err
+		}
+		return errors.Join(&CloseError{statuses(unsaved)}, err)
 	})
 	return c
 }

@@ -144,12 +144,12 @@ func lock(ctx context.Context, mu *sync.RWMutex) error {
 		mu.Lock()
 		return nil
 	}
-	locked, left := make(chan struct{}), make(chan struct{})
+	locked := make(chan struct{})
 	go func() { // ends as soon as the holder unlocks
 		mu.Lock()
 		select {
 		case locked <- struct{}{}:
-		case <-left:
+		case <-ctx.Done():
 			mu.Unlock()
 		}
 	}()
@@ -157,7 +157,6 @@ func lock(ctx context.Context, mu *sync.RWMutex) error {
 	case <-locked:
 		return nil
 	case <-ctx.Done():
-		close(left)
 		return ctx.Err()
 	}
 }

@@ -68,21 +68,18 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString("durable: ")
+	text := e.Op
 	if e.Adapter != "" {
-		b.WriteString(e.Adapter + ": ")
+		text = e.Adapter + ": " + text
 	}
-	b.WriteString(e.Op)
 	if e.ComponentID != "" {
-		fmt.Fprintf(&b, " %q", e.ComponentID)
+		text += fmt.Sprintf(" %q", e.ComponentID)
 	}
-	b.WriteString(": ")
-	b.WriteString(strings.ReplaceAll(e.Err.Error(), "durable: ", "")) // said already
+	text += ": " + strings.ReplaceAll(e.Err.Error(), "durable: ", "") // said already
 	if e.Epoch != 0 || e.Version != 0 {
-		fmt.Fprintf(&b, " (fence: epoch %d, version %d)", e.Epoch, e.Version)
+		text += fmt.Sprintf(" (fence: epoch %d, version %d)", e.Epoch, e.Version)
 	}
-	return b.String()
+	return "durable: " + text
 }
 
 func (e *Error) Unwrap() error { return e.Err }

@@ -82,10 +82,7 @@ type FileAdapter struct {
 // The error is ErrCorrupt when the directory holds half a store and ErrTooNew
 // when a newer program wrote it.
 func NewFileAdapter(dir string, opts *FileOptions) (*FileAdapter, error) {
-	var o FileOptions
-	if opts != nil {
-		o = *opts
-	}
+	o := given(opts)
 	if dir == "" || o.Keep < 0 || o.MaxStateBytes < 0 {
 		return nil, fmt.Errorf("durable: file: a directory is needed, and Keep and MaxStateBytes of at least 0, not %q, %d and %d", dir, o.Keep, o.MaxStateBytes)
 	}

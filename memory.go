@@ -26,10 +26,7 @@ type MemoryOptions struct {
 
 // NewMemoryAdapter returns an empty adapter; nil opts mean the defaults.
 func NewMemoryAdapter(opts *MemoryOptions) *MemoryAdapter {
-	var o MemoryOptions
-	if opts != nil {
-		o = *opts
-	}
+	o := given(opts)
 	return newMemoryAdapter(&adapter.Adapter{Store: memstore.New(max(cmp.Or(o.Keep, 3), 1), max(o.TTL, 0)), TTL: max(o.TTL, 0)})
 }
 

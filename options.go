@@ -88,6 +88,14 @@ const (
 	defaultPauseLimit   = 25 * time.Millisecond
 )
 
+// given returns the options that opts points to; nil stands for none.
+func given[O any](opts *O) (o O) {
+	if opts != nil {
+		o = *opts
+	}
+	return o
+}
+
 // engine returns o with every default filled in, as the engine sees it, and what is
 // wrong with it.
 func (o Options) engine() (engine.Options, error) {
@@ -126,16 +134,15 @@ func (o *Options) check() error {
 	if o.Replica != "" && o.System == "" {
 		bad("Options.Replica needs Options.System")
 	}
-	for _, d := range []struct {
-		name  string
-		value time.Duration
-	}{{"Interval", o.Interval}, {"SaveTimeout", o.SaveTimeout}, {"CloseTimeout", o.CloseTimeout}} {
-		if d.value < 0 {
-			bad("Options.%s must not be negative", d.name)
+	for _, n := range []struct {
+		name     string
+		negative bool
+	}{
+		{"Interval", o.Interval < 0}, {"SaveTimeout", o.SaveTimeout < 0}, {"CloseTimeout", o.CloseTimeout < 0}, {"MaxCrashRestarts", o.MaxCrashRestarts < 0},
+	} {
+		if n.negative {
+			bad("Options.%s must not be negative", n.name)
 		}
-	}
-	if o.MaxCrashRestarts < 0 {
-		bad("Options.MaxCrashRestarts must not be negative")
 	}
 	if !known(o.Restore) {
 		bad("Options.Restore %q is unknown", o.Restore)

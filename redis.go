@@ -61,7 +61,7 @@ type RedisOptions struct {
 // and for a cluster a short ClusterStateReloadInterval; do not let it read from
 // replicas.
 func NewRedisAdapter(client redis.UniversalClient, opts *RedisOptions) (*RedisAdapter, error) {
-	s, err := redisstore.New(client, opts.store())
+	s, err := redisstore.New(client, given(opts).store())
 	return newRedisAdapter(s, err)
 }
 
@@ -84,7 +84,7 @@ func OpenRedisAdapter(ctx context.Context, url string, opts *RedisOptions) (*Red
 	if err := ctx.Err(); err != nil {
 		return newRedisAdapter(nil, err)
 	}
-	s, err := redisstore.Open(url, opts.store())
+	s, err := redisstore.Open(url, given(opts).store())
 	if err == nil {
 		if err = s.Check(ctx); err != nil {
 			_ = s.Close()
@@ -128,9 +128,6 @@ func newRedisAdapter(s *redisstore.Store, err error) (*RedisAdapter, error) {
 	return a, nil
 }
 
-func (o *RedisOptions) store() redisstore.Options {
-	if o == nil {
-		return redisstore.Options{}
-	}
+func (o RedisOptions) store() redisstore.Options {
 	return redisstore.Options{Prefix: o.KeyPrefix, TTL: o.TTL, Keep: o.Keep, Durability: o.Durability, MaxBytes: o.MaxStateBytes}
 }

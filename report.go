@@ -98,13 +98,6 @@ type CloseError struct {
 	Unsaved []ComponentStatus
 }
 
-func newCloseError(unsaved []report.Status) error {
-	if len(unsaved) == 0 {
-		return nil
-	}
-	return &CloseError{Unsaved: statuses(unsaved)}
-}
-
 func statuses(list []report.Status) []ComponentStatus {
 	return convert(list, func(s report.Status) ComponentStatus { return ComponentStatus(s) })
 }

@@ -14,6 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -124,17 +126,13 @@ func (e *Engine) saversOf(members []*member) []*saver.Saver {
 	return savers
 }
 
-// Do runs one unit of work.
 func (e *Engine) Do(fn func()) {
-	if !e.opts.Consistent {
-		fn()
-		return
+	if e.opts.Consistent {
+		defer e.units.Enter().Leave()
 	}
-	defer e.units.Enter().Leave()
 	fn()
 }
 
-// Start begins the periodic checkpoints.
 func (e *Engine) Start() error {
 	errs := []error{e.invalid, e.unrestored()}
 	if e.isClosing() {
@@ -170,7 +168,6 @@ func (e *Engine) unrestored() error {
 	return errors.Join(errs...)
 }
 
-// Checkpoint saves the named components now, all without names.
 func (e *Engine) Checkpoint(ctx context.Context, ids ...string) error {
 	members, err := e.registry.choose(ids)
 	if err != nil {
@@ -195,7 +192,6 @@ func (e *Engine) Checkpoint(ctx context.Context, ids ...string) error {
 	return errors.Join(errs...)
 }
 
-// Status returns what is known of each component.
 func (e *Engine) Status() []report.Status {
 	if e.opts.Consistent {
 		return e.set.Status()
@@ -207,7 +203,6 @@ func (e *Engine) Status() []report.Status {
 	return all
 }
 
-// Health is nil when everything is restored, owned and being saved.
 func (e *Engine) Health() error {
 	if e.invalid != nil {
 		return e.invalid
@@ -235,6 +230,33 @@ func (e *Engine) Health() error {
 	return first
 }
 
-func (e *Engine) fault(op, id string, err error) error {
-	return e.system.Words.Fault(op, id, err)
+func (e *Engine) fault(op, id string, err error) error { return e.system.Words.Fault(op, id, err) }
+
+// Options are those of durable.Options, checked, and with every default filled in.
+type Options struct {
+	System, Replica, Holder string
+	Interval                time.Duration
+	Restore                 store.Policy
+	Components              map[string]ComponentOptions
+	SaveTimeout             time.Duration
+	CloseTimeout            time.Duration
+	LeaseTTL                time.Duration // negative: no ownership
+	Logger                  *slog.Logger
+	Consistent              bool
+	PauseLimit              time.Duration
+	Spill                   backend.States // nil: none
+	OnEvent                 func(report.Event)
+	MaxCrashRestarts        int
 }
+
+// ComponentOptions has the fields of durable.ComponentOptions.
+type ComponentOptions struct {
+	Interval time.Duration
+	Restore  store.Policy
+}
+
+// namespace is what precedes a component id in the adapter.
+func (o *Options) namespace() string { return store.Namespace(o.System, o.Replica) }
+
+// leaseName is that of the system.
+func (o *Options) leaseName() string { return strings.TrimSuffix(o.namespace(), "/") }

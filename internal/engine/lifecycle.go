@@ -24,7 +24,8 @@ type lifecycle struct {
 
 	restoring chan struct{} // held by the Restore that is under way
 
-	begun   atomic.Bool
+	joining sync.Mutex  // held by a component that joins, and while a Restore begins
+	begun   atomic.Bool // written under joining
 	started atomic.Bool
 
 	mu      sync.Mutex

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -56,3 +57,44 @@ func TestAnIDWhoseComponentWasRefusedIsFree(t *testing.T) {
 	require.NoError(t, cp.Register("a", &refusedOnce{tries: 1}))
 	require.Len(t, cp.Status(), 1)
 }
+
+// A component that comes while a Restore begins is a part of it, or comes too late:
+// the set is restored with exactly the parts that it has.
+func TestAComponentComesBeforeARestoreOrNotAtAll(t *testing.T) {
+	ctx := context.Background()
+	o := testkit.Quiet()
+	o.Consistent = true
+	for range 300 {
+		cp := durable.New(durable.NewMemoryAdapter(nil), o)
+		var coming sync.WaitGroup
+		for id := range 8 {
+			coming.Go(func() { _ = cp.Register(fmt.Sprint(id), &testkit.WordCounter{}) })
+		}
+		report, err := cp.Restore(ctx)
+		require.NoError(t, err)
+		coming.Wait()
+		require.Len(t, cp.Status(), len(report.Results)+1)
+		require.NoError(t, cp.Close())
+	}
+}
+
+func TestAComponentThatCameTooLateIsFreeForAnother(t *testing.T) {
+	a := testkit.NewFlaky()
+	h := testkit.Start(t, a, nil)
+	defer h.Close()
+	late := &initialised{}
+	require.ErrorContains(t, h.Register("late", late), "before Restore")
+	require.Zero(t, late.times, "it was not touched")
+	require.ErrorIs(t, late.CheckpointState(t.Context()), durable.ErrNotRegistered)
+	other := durable.New(durable.NewMemoryAdapter(nil), testkit.Quiet())
+	defer other.Close()
+	require.NoError(t, other.Register("late", late))
+}
+
+// initialised counts the calls of InitState.
+type initialised struct {
+	durable.StatefulComponent[testkit.Counts]
+	times int
+}
+
+func (i *initialised) InitState() { i.times++ }

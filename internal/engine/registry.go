@@ -138,6 +138,8 @@ func (r *registry) choose(ids []string) ([]*member, error) {
 	return chosen, errors.Join(errs...)
 }
 
+var errLate = errors.New("it must come before Restore")
+
 // Register adds a component before the first Restore; cell: its inner face, or nil.
 func (e *Engine) Register(id string, comp component.Component, cell component.Cell) error {
 	switch {
@@ -162,18 +164,23 @@ func (e *Engine) Admit(id string, comp component.Component, cell component.Cell)
 
 func (e *Engine) add(id string, comp component.Component, cell component.Cell, late bool) error {
 	name := e.opts.namespace() + id
-	if envelope.CheckID(name) != nil {
+	switch {
+	case envelope.CheckID(name) != nil:
 		return fmt.Errorf("%w: with system and replica %q is too long", store.ErrInvalidID, name)
-	}
-	if e.isClosing() {
+	case e.isClosing():
 		return store.ErrClosed
+	case !late && e.begun.Load():
+		return errLate
 	}
 	if err := e.registry.announce(id); err != nil {
 		return err
 	}
 	m, err := e.newMember(id, name, comp, cell) // calls the component, so no lock is held
-	if err == nil && !late && e.begun.Load() {
-		err = errors.New("it must come before Restore")
+	e.joining.Lock()
+	defer e.joining.Unlock()
+	if err == nil && !late && e.begun.Load() { // by now
+		m.Unregister()
+		err = errLate
 	}
 	if err != nil {
 		e.registry.add(id, nil)

@@ -41,14 +41,10 @@ func (e *Engine) beginRestore(ctx context.Context, ids []string) ([]*member, err
 	if e.isClosing() {
 		return nil, e.fault("restore", "", store.ErrClosed)
 	}
-	members, err := e.registry.choose(ids)
+	members, first, err := e.begin(ids)
 	if err != nil {
 		return nil, err
 	}
-	if e.opts.Consistent && len(members) < int(e.registry.members.Load()) {
-		return nil, e.fault("restore", "", errors.New("with Options.Consistent all components are restored as one set; name none or all"))
-	}
-	first := !e.begun.Swap(true)
 	if err := e.unknown(); err != nil {
 		return nil, err
 	}
@@ -68,6 +64,18 @@ func (e *Engine) beginRestore(ctx context.Context, ids []string) ([]*member, err
 		m.own.NoteSetUp()
 	}
 	return members, nil
+}
+
+// begin returns the members to restore, and whether that is the first Restore. No
+// more may be registered from then on.
+func (e *Engine) begin(ids []string) (members []*member, first bool, err error) {
+	e.joining.Lock()
+	defer e.joining.Unlock()
+	members, err = e.registry.choose(ids)
+	if err == nil && e.opts.Consistent && len(members) < int(e.registry.members.Load()) {
+		err = e.fault("restore", "", errors.New("with Options.Consistent all components are restored as one set; name none or all"))
+	}
+	return members, err == nil && !e.begun.Swap(true), err
 }
 
 // unknownOptions compares the options with the components.

@@ -12,6 +12,18 @@ const (
 	AsidePrefix = "~aside/"
 )
 
+// Namespace returns what precedes the ids of the components of a system, or of a
+// replica in it, in an adapter.
+func Namespace(system, replica string) string {
+	ns := ""
+	for _, part := range []string{system, replica} {
+		if part != "" {
+			ns += part + "/"
+		}
+	}
+	return ns
+}
+
 // Found is what a load in one place answered about a component: by itself, or in
 // the set of its system.
 type Found struct {

@@ -198,18 +198,14 @@ func (r *Registered) Freeze() (encode func() (*Capture, error), err error) {
 }
 
 func (r *Registered) captured(data []byte, changes uint64) *Capture {
-	c := &Capture{Changes: changes, Snapshot: &store.Snapshot{Schema: r.schema(), Codec: r.codec(), Data: data}}
+	c := &Capture{Changes: changes, Snapshot: &store.Snapshot{Schema: r.schema(), Data: data}}
+	if r.cell != nil {
+		c.Snapshot.Codec = r.cell.Codec()
+	}
 	if r.cell == nil || r.hiding.Load() {
 		c.Digest = sha256.Sum256(data)
 	}
 	return c
-}
-
-func (r *Registered) codec() string {
-	if r.cell != nil {
-		return r.cell.Codec()
-	}
-	return ""
 }
 
 // Apply migrates a stored state and hands it to the component. It returns the

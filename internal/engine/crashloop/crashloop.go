@@ -100,9 +100,7 @@ func (c *Counter) Count(ctx context.Context, epoch uint64) (int, error) {
 	return 0, c.fault(err)
 }
 
-func (c *Counter) fault(err error) error {
-	return c.Words.Fault("restore", store.StartsID, err)
-}
+func (c *Counter) fault(err error) error { return c.Words.Fault("restore", store.StartsID, err) }
 
 // countOnce takes the count over and writes it, unless this start is refused.
 func (c *Counter) countOnce(ctx context.Context, epoch uint64) error {

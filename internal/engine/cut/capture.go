@@ -56,25 +56,25 @@ func (s *Set) Capture(ctx context.Context) (*component.Capture, error) {
 func (s *Set) freeze(ctx context.Context, parts []*Part) ([]*shot, error) {
 	shots := make([]*shot, len(parts))
 	begin := time.Now()
-	if err := s.Hold(ctx); err != nil {
-		s.paused(time.Since(begin), time.Since(begin), nil)
-		return nil, err
-	}
+	err := s.Hold(ctx)
 	waited := time.Since(begin)
-	err := func() error {
-		defer s.Units.Open()
-		for i, p := range parts {
-			shots[i] = p.look()
-		}
-		return s.each(ctx, shots, (*shot).freeze)
-	}()
-	pause := time.Since(begin)
-	if err != nil {
-		s.paused(pause, waited, nil) // a callback that hangs may still write into its shot
-		return nil, err
+	if err == nil {
+		err = s.freezeHeld(ctx, parts, shots)
 	}
-	s.paused(pause, waited, shots)
-	return shots, nil
+	if err != nil {
+		shots = nil // a callback that hangs may still write into its shot
+	}
+	s.paused(time.Since(begin), waited, shots)
+	return shots, err
+}
+
+// freezeHeld is freeze when units of work are held up; it lets them go on.
+func (s *Set) freezeHeld(ctx context.Context, parts []*Part, shots []*shot) error {
+	defer s.Units.Open()
+	for i, p := range parts {
+		shots[i] = p.look()
+	}
+	return s.each(ctx, shots, (*shot).freeze)
 }
 
 // look begins a shot and sees whether there is anything to capture.

@@ -50,13 +50,12 @@ type Keeper struct {
 	lost     error
 	renewing bool // the goroutine runs
 
-	made     time.Time
-	extended atomic.Int64 // how long after made the lease was last extended; negative after a failure
+	extended atomic.Pointer[time.Time] // when the lease was last extended; nil after a failure
 }
 
 // NewKeeper returns a Keeper that holds nothing yet.
 func NewKeeper(c Config) *Keeper {
-	return &Keeper{Config: c, suspect: make(chan struct{}, 1), made: time.Now()}
+	return &Keeper{Config: c, suspect: make(chan struct{}, 1)}
 }
 
 func (k *Keeper) Take(ctx context.Context) (uint64, *store.Lease, error) {
@@ -117,9 +116,10 @@ func (k *Keeper) acquire(ctx context.Context) (l, prev *store.Lease, err error) 
 }
 
 func (k *Keeper) hold(l *store.Lease) {
+	now := time.Now()
 	k.mu.Lock()
 	k.lease, k.lost = l, nil
-	k.extended.Store(int64(time.Since(k.made)))
+	k.extended.Store(&now)
 	if !k.renewing {
 		k.renewing = k.Routines.Go(k.run)
 	}
@@ -208,9 +208,9 @@ func (k *Keeper) renew(ctx context.Context) {
 	defer cancel()
 	start := time.Now()
 	renewed, err := k.Owner.RenewLease(ctx, held)
-	k.extended.Store(-1)
+	k.extended.Store(nil)
 	if err == nil {
-		k.extended.Store(int64(start.Sub(k.made)))
+		k.extended.Store(&start)
 	}
 	if ctx.Err() == nil || err == nil {
 		k.Events.Emit(report.Event{Op: "lease", Version: held.Epoch, Duration: time.Since(start), Err: err})
@@ -232,8 +232,8 @@ func (k *Keeper) renew(ctx context.Context) {
 
 // Renewed reports that the lease was extended lately, and not in vain since.
 func (k *Keeper) Renewed(now time.Time) bool {
-	last := time.Duration(k.extended.Load())
-	return last >= 0 && now.Sub(k.made)-last < k.TTL
+	last := k.extended.Load()
+	return last != nil && now.Sub(*last) < k.TTL
 }
 
 func (k *Keeper) Release(ctx context.Context) error {

@@ -1,8 +1,14 @@
 package recovery
 
 import (
+	"cmp"
+	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"time"
 
+	"github.com/durablestate/durable/internal/engine/report"
 	"github.com/durablestate/durable/internal/engine/saver"
 	"github.com/durablestate/durable/internal/store"
 )
@@ -28,22 +34,6 @@ func (r *Recovery) choose(t Target, own loaded) *chosen {
 	return &chosen{Target: t, r: r, candidate: newest(mine, r.whole.part(t.Component.ID(), r.System.Words)), setUp: own.setUp}
 }
 
-// chooseAll chooses for all targets, unless one could not be claimed.
-func (r *Recovery) chooseAll(targets []Target, own []loaded) ([]*chosen, error) {
-	var errs []error
-	for i := range own {
-		errs = append(errs, own[i].outclaimed)
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	all := make([]*chosen, len(targets))
-	for i, t := range targets {
-		all[i] = r.choose(t, own[i])
-	}
-	return all, nil
-}
-
 // newest returns the candidate that store.Choose wants. Where the other place had
 // something newer that does not verify, what is chosen is a fallback from it.
 func newest(own, set candidate) candidate {
@@ -58,4 +48,149 @@ func newest(own, set candidate) candidate {
 		best.snap, best.place = &s, other.place
 	}
 	return best
+}
+
+// chosen is what a component is restored from.
+type chosen struct {
+	Target
+	candidate
+	r     *Recovery
+	setUp uint64 // change count of the component before the load
+
+	fresh   bool   // the state is not the stored one
+	applied uint64 // else: change count up to which it is
+}
+
+// restore applies the state that was chosen and opens the component for saves.
+func (x *chosen) restore(ctx context.Context) (report.Result, error) {
+	res := x.apply(ctx)
+	x.fresh = res.Outcome != store.Restored && res.Outcome != store.FellBack
+	err := x.admit(ctx, res)
+	size := 0
+	if x.snap != nil {
+		size = len(x.snap.Data)
+	}
+	x.r.System.Emit("restore", res.ComponentID, res.Version, size, x.r.began, res.Err)
+	x.log(res, err)
+	return res, err
+}
+
+// apply gives the state to the component and names the outcome.
+func (x *chosen) apply(ctx context.Context) report.Result {
+	res := report.Result{ComponentID: x.Component.ID()}
+	if x.snap == nil {
+		res.Outcome = store.OutcomeOf(x.found.Err)
+		if res.Outcome != store.FirstBoot {
+			res.Epoch, res.Version, res.Err = x.found.Fence.Epoch, x.found.Fence.Version, x.found.Err
+		}
+		return res
+	}
+	res.Epoch, res.Version, res.SavedAt, res.Schema = x.snap.Epoch, x.snap.Version, x.snap.SavedAt, x.snap.Schema
+	if !res.SavedAt.IsZero() {
+		res.Age = max(0, time.Since(res.SavedAt))
+	}
+	res.Outcome = store.Restored
+	if x.snap.LastVersion > x.snap.Version {
+		res.Outcome, res.Skipped = store.FellBack, x.skipped(ctx)
+	}
+	var err error
+	if x.applied, err = x.Component.Apply(x.snap); err != nil {
+		res.Outcome, res.Err = store.Rejected, x.Saver.Fail("restore", err)
+		if errors.Is(err, store.ErrTooNew) {
+			res.Outcome = store.TooNew
+		}
+	}
+	return res
+}
+
+// skipped names the versions above the one used that did not verify.
+func (x *chosen) skipped(ctx context.Context) []uint64 {
+	var versions []uint64
+	if h := x.r.System.History; h != nil {
+		infos, _ := h.History(ctx, x.place.Name()) // what cannot be listed is named below
+		for _, i := range infos {
+			if i.Err != nil && i.Version > x.snap.Version {
+				versions = append(versions, i.Version)
+			}
+		}
+	}
+	if len(versions) == 0 {
+		versions = []uint64{x.snap.LastVersion}
+	}
+	return versions
+}
+
+// admit opens the component for saves if its policy accepts the outcome.
+func (x *chosen) admit(ctx context.Context, res report.Result) error {
+	if policy := x.Component.Policy; !policy.Accepts(res.Outcome) {
+		err := fmt.Errorf("%s, which policy %q does not accept: %w", res.Outcome, policy, cmp.Or(res.Err, x.found.Err))
+		err = x.r.System.Words.Fault("restore", res.ComponentID, store.Answer(store.Fence{Epoch: res.Epoch, Version: res.Version}, err, ""))
+		x.Saver.Shut(err)
+		return err
+	}
+	if x.fresh {
+		if err := x.beginFresh(ctx, res.Outcome); err != nil {
+			err = x.Saver.Fail("restore", err)
+			x.Saver.Shut(err)
+			return err
+		}
+	}
+	a := saver.Accepted{Fence: x.found.Fence}
+	if x.snap != nil {
+		a.Fence = x.snap.Fence()
+	}
+	if !x.fresh {
+		a.Snapshot, a.Exists, a.Changes = x.snap, true, x.applied
+	}
+	x.Saver.Open(x.r.Epoch, a)
+	return nil
+}
+
+// beginFresh sets an unusable snapshot aside and makes the state a fresh one.
+func (x *chosen) beginFresh(ctx context.Context, o store.Outcome) error {
+	var err error
+	switch {
+	case x.snap != nil:
+		err = x.Saver.SetAside(ctx, x.r.System, x.snap)
+	case x.unread != nil:
+		err = x.Saver.SetAside(ctx, x.r.System, x.unread)
+	case o == store.Lost:
+		err = x.place.SetOlderAside(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("the old state could not be set aside: %w", err)
+	}
+	if !x.Saver.Restored() && x.Component.Mark().Changes == x.setUp {
+		return nil // it is as it was set up
+	}
+	return x.Component.Reset(x.Saver.Start())
+}
+
+func (x *chosen) log(res report.Result, err error) {
+	level, msg := slog.LevelInfo, "durable: restored"
+	switch {
+	case err != nil:
+		level, msg = slog.LevelError, "durable: not restored; the component cannot save"
+	case res.Outcome == store.FirstBoot:
+		msg = "durable: nothing stored, starting fresh"
+	case res.Outcome == store.FellBack:
+		level, msg = slog.LevelWarn, "durable: restored an older generation in place of newer ones"
+	case res.Outcome != store.Restored:
+		level, msg = slog.LevelWarn, "durable: stored state cannot be used, starting fresh"
+	case res.Version == 0:
+		msg = "durable: restored from a plain value, which cannot be verified"
+	}
+	log := x.r.System.Log
+	if !log.Enabled(context.Background(), level) {
+		return
+	}
+	attrs := []slog.Attr{slog.String("component", res.ComponentID), slog.String("outcome", string(res.Outcome)),
+		slog.Uint64("version", res.Version), slog.Duration("age", res.Age.Round(time.Millisecond))}
+	if len(res.Skipped) > 0 {
+		attrs = append(attrs, slog.Any("skipped", res.Skipped))
+	}
+	if e := cmp.Or(err, res.Err); e != nil {
+		attrs = append(attrs, slog.Any("error", e))
+	}
+	log.LogAttrs(context.Background(), level, msg, attrs...)
 }

@@ -84,23 +84,29 @@ func (r *Recovery) each(ctx context.Context, targets []Target) ([]report.Result,
 // together restores targets as one. Units of work see none of it half done. There
 // are no results when it has not come to that.
 func (r *Recovery) together(ctx context.Context, targets []Target) ([]report.Result, error) {
-	own := make([]loaded, len(targets))
-	r.load(targets, func(i int, l loaded) { own[i] = l })
-	chosen, err := r.chooseAll(targets, own)
-	if err != nil {
+	own, errs := make([]loaded, len(targets)), make([]error, len(targets))
+	r.load(targets, func(i int, l loaded) { own[i], errs[i] = l, l.outclaimed })
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
+	}
+	all := make([]*chosen, len(targets))
+	for i, t := range targets {
+		all[i] = r.choose(t, own[i])
 	}
 	if err := r.Set.Hold(ctx); err != nil {
 		return nil, r.Set.Saver.Fail("restore", err)
 	}
 	defer r.Set.Units.Open()
-	results, errs := make([]report.Result, len(targets)), make([]error, len(targets))
-	taken := make([]cut.Taken, len(targets))
+	results, taken := make([]report.Result, len(targets)), make([]cut.Taken, len(targets))
 	wait.Each(len(targets), parallel, func(i int) {
-		results[i], errs[i] = chosen[i].restore(ctx)
-		taken[i] = cut.Taken{Stored: !chosen[i].fresh, Changes: chosen[i].applied}
+		results[i], errs[i] = all[i].restore(ctx)
+		taken[i] = cut.Taken{Stored: !all[i].fresh, Changes: all[i].applied}
 	})
-	errs = append(errs, r.keepDamaged(ctx))
+	if r.whole.damaged != nil { // it cannot be read to its end
+		if err := r.Set.Saver.SetAside(ctx, r.System, r.whole.snap); err != nil {
+			errs = append(errs, r.Set.Saver.Fail("restore", fmt.Errorf("the damaged set could not be set aside: %w", err)))
+		}
+	}
 	r.Set.Carry(r.whole.entries)
 	if err := errors.Join(errs...); err != nil {
 		r.Set.Saver.Shut(err)
@@ -108,18 +114,6 @@ func (r *Recovery) together(ctx context.Context, targets []Target) ([]report.Res
 	}
 	r.Set.Open(r.Epoch, r.whole.found.Fence, r.whole.snap, taken)
 	return results, nil
-}
-
-// keepDamaged sets a set aside that cannot be read to its end.
-func (r *Recovery) keepDamaged(ctx context.Context) error {
-	if r.whole.damaged == nil {
-		return nil
-	}
-	s := &r.Set.Saver
-	if err := s.SetAside(ctx, r.System, r.whole.snap); err != nil {
-		return s.Fail("restore", fmt.Errorf("the damaged set could not be set aside: %w", err))
-	}
-	return nil
 }
 
 // silent says what a call is waiting for that has no answer yet.

@@ -166,13 +166,7 @@ func openConfig(ctx context.Context, cfg *durable.Config, set settings) (*opened
 }
 
 func namespace(cfg *durable.Config) string {
-	ns := ""
-	for _, part := range []string{cfg.Options.System, cfg.Options.Replica} {
-		if part != "" {
-			ns += part + "/"
-		}
-	}
-	return ns
+	return store.Namespace(cfg.Options.System, cfg.Options.Replica)
 }
 
 // checkStore tells a store from a directory that is missing or something else,

@@ -21,21 +21,28 @@ type candidate struct {
 	unread *store.Snapshot // bytes to set aside before they are left out
 }
 
-// choose decides where a component is restored from, and makes the other place older.
+// choose decides where a component is restored from.
 func (r *Recovery) choose(t Target, own loaded) *chosen {
 	mine := candidate{snap: own.snap, found: own.found, place: own.saver}
-	t.Saver.Raise(mine.found.Fence.Epoch) // also when the state comes from the set
-	if mine.found.Existed() {
-		r.Set.Saver.SaveAbove(mine.found.Fence)
+	r.lift(t, mine.found)
+	return &chosen{Target: t, r: r, candidate: newest(mine, r.whole.part(t.Component.ID(), r.System.Words)), setUp: own.setUp}
+}
+
+// lift makes the saves to come in either place newer than what was accepted in the
+// other.
+func (r *Recovery) lift(t Target, own store.Found) {
+	t.Saver.Raise(own.Fence.Epoch) // also when the state comes from the set
+	if own.Existed() {
+		r.Set.Saver.SaveAbove(own.Fence)
 	}
 	if r.whole.found.Existed() {
 		t.Saver.SaveAbove(r.whole.found.Fence)
 	}
-	return &chosen{Target: t, r: r, candidate: newest(mine, r.whole.part(t.Component.ID(), r.System.Words)), setUp: own.setUp}
 }
 
-// newest returns the candidate that store.Choose wants. Where the other place had
-// something newer that does not verify, what is chosen is a fallback from it.
+// newest returns the candidate that store.Choose wants; it is a pure function. Where
+// the other place had something newer that does not verify, what is chosen is a
+// fallback from it.
 func newest(own, set candidate) candidate {
 	choice := store.Choose(own.found, set.found)
 	best, other := set, own

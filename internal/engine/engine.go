@@ -21,6 +21,7 @@ import (
 
 	"github.com/durablestate/durable/internal/barrier"
 	"github.com/durablestate/durable/internal/engine/backend"
+	"github.com/durablestate/durable/internal/engine/component"
 	"github.com/durablestate/durable/internal/engine/crashloop"
 	"github.com/durablestate/durable/internal/engine/cut"
 	"github.com/durablestate/durable/internal/engine/flight"
@@ -46,7 +47,7 @@ type Engine struct {
 	due      *schedule.Schedule[*saver.Saver]
 	routines *wait.Routines
 	registry *registry
-	profiles sync.Map // of component.Profile: the *component.Profile of all that are alike
+	profiles map[component.Profile]*component.Profile // of all members that are alike; guarded by joining
 
 	unknown func() error // what Options.Components has and nobody registered
 }
@@ -56,7 +57,7 @@ type Engine struct {
 func New(b backend.Backend, o Options, w backend.Words, invalid error) *Engine {
 	e := &Engine{
 		lifecycle: newLifecycle(), opts: o, invalid: invalid, units: barrier.New(), due: schedule.New[*saver.Saver](),
-		routines: wait.NewRoutines(), registry: newRegistry(w),
+		routines: wait.NewRoutines(), registry: newRegistry(w), profiles: map[component.Profile]*component.Profile{},
 	}
 	e.system = &saver.System{
 		Backend: b, Spill: o.Spill, Words: w, Log: o.Logger, Events: report.Events{On: o.OnEvent, Log: o.Logger},

@@ -205,17 +205,19 @@ func (e *Engine) newMember(id, name string, comp component.Component, cell compo
 		Log: e.opts.Logger, Prefix: len(name) - len(id), Promoted: component.Promoted(comp, cell),
 		Interval: cmp.Or(own.Interval, e.opts.Interval), Policy: cmp.Or(own.Restore, e.opts.Restore),
 	}
-	alike, known := e.profiles.Load(p)
-	if !known {
-		alike, _ = e.profiles.LoadOrStore(p, &p)
+	e.joining.Lock()
+	if e.profiles[p] == nil {
+		e.profiles[p] = &p
 	}
+	alike := e.profiles[p]
+	e.joining.Unlock()
 	m := &member{}
 	m.own.Init(e.system, &m.Registered)
 	saved := &m.own
 	if e.opts.Consistent {
 		saved = &e.set.Saver
 	}
-	return m, m.Register(name, comp, cell, alike.(*component.Profile), saved)
+	return m, m.Register(name, comp, cell, alike, saved)
 }
 
 // Release saves a component, if it changed, and forgets it, unless there is an

@@ -10,8 +10,7 @@ import (
 	"github.com/durablestate/durable/internal/store"
 )
 
-// claimRounds is how often a Restore takes a new lease because somebody claimed
-// with a greater epoch meanwhile.
+// claimRounds is how often a Restore takes a lease while others claim above it.
 const claimRounds = 5
 
 // Restore takes ownership and brings the state of every component back, or of the

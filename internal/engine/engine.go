@@ -2,10 +2,8 @@
 // components from Register to Close. The contract of every method stands at the
 // method of durable.Checkpointer that has its name.
 //
-// It is built of packages of one concept each, which depend on each other in one
-// direction: wait; schedule, flight, report, backend; component, lease, crashloop;
-// saver; cut; recovery. It works with the plain types of internal/store; package
-// durable converts at the border.
+// It is built of packages of one concept each, on floors that internal/lint holds, and
+// works with the plain types of internal/store; package durable converts.
 package engine
 
 import (

@@ -230,9 +230,8 @@ type Taken struct {
 	Changes uint64 // up to this change count
 }
 
-// Open lets the set be saved after a restore under the epoch of a lease, which found
-// it as f and snap, nil for none, say, and took for its parts, in their order, what
-// parts says.
+// Open lets the set be saved after a restore under epoch, which found snap, or nil,
+// with the fence f, and took for its parts, in their order, what parts says.
 func (s *Set) Open(epoch uint64, f store.Fence, snap *store.Snapshot, parts []Taken) {
 	accepted := saver.Accepted{Fence: f, Snapshot: snap}
 	fresh, any := true, snap != nil

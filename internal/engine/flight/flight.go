@@ -1,6 +1,5 @@
-// Package flight makes many calls out of few: at most one call of a task is under
-// way, and whoever comes meanwhile shares the next one. A [Crew] runs so many
-// calls at a time.
+// Package flight makes few calls out of many: at most one call of a task is under way,
+// and whoever comes meanwhile shares the next. A [Crew] runs so many at a time.
 package flight
 
 import (

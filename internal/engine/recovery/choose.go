@@ -28,8 +28,7 @@ func (r *Recovery) choose(t Target, own loaded) *chosen {
 	return &chosen{Target: t, r: r, candidate: newest(mine, r.whole.part(t.Component.ID(), r.System.Words)), setUp: own.setUp}
 }
 
-// lift makes the saves to come in either place newer than what was accepted in the
-// other.
+// lift makes saves in either place newer than what was accepted in the other.
 func (r *Recovery) lift(t Target, own store.Found) {
 	t.Saver.Raise(own.Fence.Epoch) // also when the state comes from the set
 	if own.Existed() {
@@ -40,9 +39,8 @@ func (r *Recovery) lift(t Target, own store.Found) {
 	}
 }
 
-// newest returns the candidate that store.Choose wants; it is a pure function. Where
-// the other place had something newer that does not verify, what is chosen is a
-// fallback from it.
+// newest returns the candidate that store.Choose wants, and nothing else happens. It
+// is a fallback where the other place had something newer that does not verify.
 func newest(own, set candidate) candidate {
 	choice := store.Choose(own.found, set.found)
 	best, other := set, own

@@ -13,8 +13,7 @@ import (
 	"github.com/durablestate/durable/internal/store"
 )
 
-// loaded is what claiming and loading one state came to. It writes nothing but the
-// claim.
+// loaded is what claiming and loading one state came to. Only the claim is written.
 type loaded struct {
 	saver      *saver.Saver
 	snap       *store.Snapshot

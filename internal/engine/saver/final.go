@@ -63,7 +63,7 @@ func (s *Saver) WhyUnsaved(began time.Time, budget time.Duration, err error) err
 	switch {
 	case s.phase != open:
 		return s.gate()
-	case !s.line.Quiet(), err == nil && s.good < s.sys.instant(began):
+	case !s.line.Quiet(), err == nil && s.lastCurrent < s.sys.instant(began):
 		return s.Fail("save", fmt.Errorf("not finished within the budget of %s", budget))
 	case err == nil:
 		return s.Fail("save", errors.New("it changed during Close"))

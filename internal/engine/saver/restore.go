@@ -97,7 +97,7 @@ func (s *Saver) Open(taken uint64, a Accepted) {
 	if snap := a.Snapshot; snap != nil {
 		c.version, c.bytes, c.savedAt = snap.Version, len(snap.Data), unixNano(snap.SavedAt)
 	}
-	s.copy, s.good, s.ever = c, s.sys.instant(time.Now()), true
+	s.copy, s.lastCurrent, s.ever = c, s.sys.instant(time.Now()), true
 	s.enter(open, nil)
 }
 

@@ -161,7 +161,7 @@ func (s *Saver) record(done attempt, err error, losses uint32, now time.Time) (b
 		s.copy = done.copy
 	}
 	if err == nil {
-		s.good, s.seen, s.copy.losses = s.sys.instant(now), s.sys.instant(now), losses
+		s.lastCurrent, s.lastSeen, s.copy.losses = s.sys.instant(now), s.sys.instant(now), losses
 	}
 	if err != nil && s.sys.Ownership.Superseded(err) {
 		s.enter(shut, err)

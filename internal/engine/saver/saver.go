@@ -33,15 +33,15 @@ type Saver struct {
 	subject Subject
 	sys     *System
 
-	mu     sync.Mutex // guards all that follows
-	line   flight.Line
-	extras *extras // nil: nothing
-	good   instant // when the stored copy was last known to be current
-	seen   instant // when it was last seen in the store
-	skips  uint64
-	copy   Copy
-	phase  phase
-	ever   bool // it was restored once
+	mu          sync.Mutex // guards all that follows
+	line        flight.Line
+	extras      *extras // nil: nothing
+	lastCurrent instant // the stored copy was known to be current then
+	lastSeen    instant // and was seen in the store then
+	skips       uint64
+	copy        Copy
+	phase       phase
+	ever        bool // it was restored once
 
 	place           schedule.Place // guarded by the schedule
 	saves, failures uint64
@@ -112,11 +112,11 @@ func (s *Saver) Current(now time.Time) bool {
 
 // skip reports that there is nothing to do, and counts it. The caller holds s.mu.
 func (s *Saver) skip(now time.Time) bool {
-	if !s.fine(now) {
+	if !s.upToDate(now) {
 		return false
 	}
 	s.skips++
-	s.good = s.sys.instant(now)
+	s.lastCurrent = s.sys.instant(now)
 	return true
 }
 
@@ -183,8 +183,7 @@ func (s *Saver) gate() error {
 	return s.fault("save", store.ErrNotRestored)
 }
 
-// enter makes p the phase, for why or nil, unless it is closed already. The caller
-// holds s.mu.
+// enter makes p the phase, for why or nil, unless it is closed. s.mu is held.
 func (s *Saver) enter(p phase, why error) {
 	if s.phase == closed {
 		return

@@ -15,8 +15,8 @@ func (s *Saver) Status() report.Status {
 	defer s.mu.Unlock()
 	st := s.storedStatus()
 	st.Changed = s.changed()
-	if s.good != 0 {
-		st.Age = max(0, s.sys.since(s.good, time.Now()))
+	if s.lastCurrent != 0 {
+		st.Age = max(0, s.sys.since(s.lastCurrent, time.Now()))
 	}
 	return st
 }
@@ -62,7 +62,7 @@ func (s *Saver) Health(now time.Time) error {
 	if s.phase != open {
 		return s.gate()
 	}
-	if age := s.sys.since(s.good, now); age/overdueIntervals > s.Interval() {
+	if age := s.sys.since(s.lastCurrent, now); age/overdueIntervals > s.Interval() {
 		err := cmp.Or(s.known().err, errors.New("is the Checkpointer started?"))
 		return s.fault("health", fmt.Errorf("no checkpoint for %s: %w", age.Round(time.Second), err))
 	}
@@ -89,14 +89,14 @@ func (sys *System) unrefreshed() time.Duration {
 	return mostUnrefreshed
 }
 
-// fine reports that the stored copy is as it should be, without asking the store:
+// upToDate reports that the stored copy is as it should be, without asking the store:
 // nothing changed since it was seen there a while ago, the lease is being renewed,
 // so the store can be reached and nobody took over, and nothing was seen to be
 // lost. The caller holds s.mu.
-func (s *Saver) fine(now time.Time) bool {
+func (s *Saver) upToDate(now time.Time) bool {
 	m := s.subject.Mark()
 	return m.Exact && m.Changes == s.copy.changes && s.copy.attempt != (writeID{}) && !s.copy.belowLevel && s.known().err == nil &&
-		s.sys.since(s.seen, now) < s.sys.unrefreshed() && s.copy.losses == s.sys.lost() && s.sys.Ownership.Renewed(now)
+		s.sys.since(s.lastSeen, now) < s.sys.unrefreshed() && s.copy.losses == s.sys.lost() && s.sys.Ownership.Renewed(now)
 }
 
 // changed reports that the subject has a state that is not stored, as far as can

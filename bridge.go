@@ -119,11 +119,11 @@ func (a *storeAdapter) fail(op, id string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return worded(a.name, op, id, err)
+	return newError(a.name, op, id, err)
 }
 
-// worded is an Error of err, and of the fence that goes with it.
-func worded(adapter, op, id string, err error) error {
+// newError returns an Error of err, with the fence that goes with it.
+func newError(adapter, op, id string, err error) error {
 	e := &Error{Op: op, ComponentID: id, Adapter: adapter, Err: err}
 	if answer := (*store.Error)(nil); errors.As(err, &answer) {
 		e.Epoch, e.Version, e.Err = answer.Fence.Epoch, answer.Fence.Version, answer.Err
@@ -133,7 +133,7 @@ func worded(adapter, op, id string, err error) error {
 
 // words are those in which the engine puts its errors.
 var words = backend.Words{
-	Fault: func(op, id string, err error) error { return worded("", op, id, err) },
+	Fault: func(op, id string, err error) error { return newError("", op, id, err) },
 	Fence: func(err error) (f store.Fence, worded bool) {
 		if e := (*Error)(nil); errors.As(err, &e) {
 			return store.Fence{Epoch: e.Epoch, Version: e.Version}, true

@@ -33,7 +33,7 @@ func (e *Engine) Close() ([]report.Status, error) {
 	unsaved := filter(savers, (*saver.Saver).Unsaved)
 	e.spill(b, unsaved)
 	awaitUntil(b.spill, keeping)
-	e.release(b)
+	e.releaseLease(b)
 	list := e.describe(b, unsaved)
 	for _, s := range savers {
 		s.Close()
@@ -149,8 +149,8 @@ func (e *Engine) spill(b budget, unsaved []*saver.Saver) {
 	}
 }
 
-// release gives up the lease. If that fails the next owner waits for its expiry.
-func (e *Engine) release(b budget) {
+// releaseLease gives up the lease. If that fails the next owner waits for its expiry.
+func (e *Engine) releaseLease(b budget) {
 	if _, alone := e.system.Ownership.(lease.Alone); alone {
 		return
 	}

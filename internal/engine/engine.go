@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -99,30 +100,21 @@ func (e *Engine) superseded(epoch uint64, err error) {
 }
 
 // savers yields what is saved by itself: every component, or the set of all.
-func (e *Engine) savers() iter.Seq[*saver.Saver] {
+func (e *Engine) savers() iter.Seq[*saver.Saver] { return e.saversOf(e.registry.all()) }
+
+// saversOf yields what members are saved with, each once.
+func (e *Engine) saversOf(members iter.Seq[*member]) iter.Seq[*saver.Saver] {
 	return func(yield func(*saver.Saver) bool) {
 		if e.opts.Consistent {
 			yield(&e.set.Saver)
 			return
 		}
-		for m := range e.registry.all() {
+		for m := range members {
 			if !yield(&m.own) {
 				return
 			}
 		}
 	}
-}
-
-// saversOf returns what members are saved with, each once.
-func (e *Engine) saversOf(members []*member) []*saver.Saver {
-	if e.opts.Consistent {
-		return []*saver.Saver{&e.set.Saver}
-	}
-	savers := make([]*saver.Saver, len(members))
-	for i, m := range members {
-		savers[i] = &m.own
-	}
-	return savers
 }
 
 func (e *Engine) Do(fn func()) {
@@ -168,13 +160,17 @@ func (e *Engine) unrestored() error {
 }
 
 func (e *Engine) Checkpoint(ctx context.Context, ids ...string) error {
-	members, err := e.registry.choose(ids)
-	if err != nil {
-		return err
+	savers := e.savers()
+	if len(ids) > 0 {
+		members, err := e.registry.choose(ids)
+		if err != nil {
+			return err
+		}
+		savers = e.saversOf(slices.Values(members))
 	}
 	var flights []*flight.Flight
 	now := time.Now()
-	for _, s := range e.saversOf(members) {
+	for s := range savers {
 		if !s.Current(now) {
 			flights = append(flights, s.Request()) // in one go, so that they share commits
 		}

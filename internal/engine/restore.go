@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/durablestate/durable/internal/engine/recovery"
 	"github.com/durablestate/durable/internal/engine/report"
@@ -92,7 +93,7 @@ func (e *Engine) unknownOptions() error {
 // somebody was there with a greater epoch, so a new lease is taken.
 func (e *Engine) restoreOwned(ctx context.Context, members []*member) (r report.Report, err error) {
 	for round := 1; ; round++ {
-		for _, s := range e.saversOf(members) {
+		for s := range e.saversOf(slices.Values(members)) {
 			if err := s.Quiesce(ctx); err != nil {
 				return r, err
 			}

@@ -160,12 +160,12 @@ func (r *Registered) Mark() Mark {
 }
 
 // Capture encodes the state.
-func (r *Registered) Capture(context.Context) (c *Capture, err error) {
+func (r *Registered) Capture(context.Context) (c Capture, err error) {
 	defer r.contain("SnapshotState", &err)
 	changes := r.Mark().Changes // before the capture, so that it covers at least these
 	data, err := r.comp.SnapshotState()
 	if err != nil {
-		return nil, err
+		return Capture{}, err
 	}
 	if data == nil {
 		data = []byte{}
@@ -176,7 +176,7 @@ func (r *Registered) Capture(context.Context) (c *Capture, err error) {
 
 // Freeze clones the state and returns what encodes the clone, which may be called
 // later; nil when the state cannot be cloned.
-func (r *Registered) Freeze() (encode func() (*Capture, error), err error) {
+func (r *Registered) Freeze() (encode func() (Capture, error), err error) {
 	defer r.contain("Clone", &err)
 	if !r.Promoted {
 		return nil, nil
@@ -186,19 +186,19 @@ func (r *Registered) Freeze() (encode func() (*Capture, error), err error) {
 	if encodeClone == nil {
 		return nil, nil
 	}
-	return func() (c *Capture, err error) {
+	return func() (c Capture, err error) {
 		defer r.contain("SnapshotState", &err)
 		data, err := encodeClone()
 		if err != nil {
-			return nil, err
+			return Capture{}, err
 		}
 		r.hiding.Store(false)
 		return r.captured(append([]byte{}, data...), changes), nil
 	}, nil
 }
 
-func (r *Registered) captured(data []byte, changes uint64) *Capture {
-	c := &Capture{Changes: changes, Snapshot: &store.Snapshot{Schema: r.schema(), Data: data}}
+func (r *Registered) captured(data []byte, changes uint64) Capture {
+	c := Capture{Changes: changes, Snapshot: &store.Snapshot{Schema: r.schema(), Data: data}}
 	if r.cell != nil {
 		c.Snapshot.Codec = r.cell.Codec()
 	}

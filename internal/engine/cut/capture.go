@@ -22,11 +22,11 @@ type shot struct {
 	p       *Part
 	last    *shot // in the last cut, nil for none
 	changes uint64
-	reused  bool                               // nothing changed: the envelope of the last cut is good
-	encode  func() (*component.Capture, error) // encodes the clone
-	content *component.Capture                 // nil until the clone is encoded
-	writeID string                             // names the content
-	raw     []byte                             // its envelope
+	reused  bool                              // nothing changed: the envelope of the last cut is good
+	encode  func() (component.Capture, error) // encodes the clone
+	content component.Capture                 // empty until the clone is encoded
+	writeID string                            // names the content
+	raw     []byte                            // its envelope
 	cost    time.Duration
 	err     error
 }
@@ -34,11 +34,11 @@ type shot struct {
 // Capture takes one consistent cut: while no unit of
 // work is under way every component that has changed is cloned, or encoded if it
 // cannot be cloned. The clones are encoded after that.
-func (s *Set) Capture(ctx context.Context) (*component.Capture, error) {
+func (s *Set) Capture(ctx context.Context) (component.Capture, error) {
 	parts := s.list()
 	for _, p := range parts {
 		if p.working.Load() {
-			return nil, fmt.Errorf("component %q: its callback of an earlier attempt has not returned", p.source.ID())
+			return component.Capture{}, fmt.Errorf("component %q: its callback of an earlier attempt has not returned", p.source.ID())
 		}
 	}
 	shots, err := s.freeze(ctx, parts)
@@ -47,7 +47,7 @@ func (s *Set) Capture(ctx context.Context) (*component.Capture, error) {
 		err = s.each(ctx, shots, func(x *shot) { x.finish(epoch, version) })
 	}
 	if err != nil {
-		return nil, err
+		return component.Capture{}, err
 	}
 	return s.assemble(shots), nil
 }
@@ -163,7 +163,7 @@ func (x *shot) finish(epoch, version uint64) {
 
 // assemble makes the payload and remembers its parts, which the next cut takes
 // over as far as they are still good.
-func (s *Set) assemble(shots []*shot) *component.Capture {
+func (s *Set) assemble(shots []*shot) component.Capture {
 	raws := make([][]byte, 0, len(shots)+len(s.carried))
 	for _, x := range shots {
 		if x.reused {
@@ -175,7 +175,7 @@ func (s *Set) assemble(shots []*shot) *component.Capture {
 		raws = append(raws, s.carried[i].Raw)
 	}
 	data, places := envelope.JoinSet(raws)
-	cut := &component.Capture{Snapshot: &store.Snapshot{Codec: envelope.SetCodec, Data: data}}
+	cut := component.Capture{Snapshot: &store.Snapshot{Codec: envelope.SetCodec, Data: data}}
 	sum := sha256.New()
 	exact := true
 	s.mu.Lock()

@@ -26,8 +26,8 @@ import (
 type Source interface {
 	ID() string
 	Mark() component.Mark
-	Capture(ctx context.Context) (*component.Capture, error)
-	Freeze() (encode func() (*component.Capture, error), err error) // nil: it cannot be cloned
+	Capture(ctx context.Context) (component.Capture, error)
+	Freeze() (encode func() (component.Capture, error), err error) // nil: it cannot be cloned
 }
 
 // Config is what a Set is made of.

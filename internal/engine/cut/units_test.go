@@ -119,19 +119,19 @@ func (s *source) Mark() component.Mark {
 	return component.Mark{Changes: s.changes, Exact: true, Fresh: s.changes == 0}
 }
 
-func (s *source) Capture(context.Context) (*component.Capture, error) {
+func (s *source) Capture(context.Context) (component.Capture, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &component.Capture{Changes: s.changes, Snapshot: &store.Snapshot{Data: fmt.Appendf(nil, "%d %d", s.x, s.y)}}, nil
+	return component.Capture{Changes: s.changes, Snapshot: &store.Snapshot{Data: fmt.Appendf(nil, "%d %d", s.x, s.y)}}, nil
 }
 
 // Freeze is that of a component that can be cloned: left, say.
-func (s *source) Freeze() (func() (*component.Capture, error), error) {
+func (s *source) Freeze() (func() (component.Capture, error), error) {
 	if s.id != "left" {
 		return nil, nil
 	}
 	c, err := s.Capture(context.Background())
-	return func() (*component.Capture, error) { return c, err }, nil
+	return func() (component.Capture, error) { return c, err }, nil
 }
 
 // stopped is a count of changes that stands still.

@@ -19,7 +19,7 @@ type Subject interface {
 	Name() string         // for the adapter
 	Every() time.Duration // between checkpoints
 	Mark() component.Mark
-	Capture(ctx context.Context) (*component.Capture, error) // never twice at a time
+	Capture(ctx context.Context) (component.Capture, error) // never twice at a time
 	// Settled takes the result of an attempt to save in. It returns for how long
 	// the capture held others up, and the error with what the subject knows of it.
 	Settled(err error) (pause time.Duration, _ error)

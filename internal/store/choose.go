@@ -5,25 +5,6 @@ import (
 	"math"
 )
 
-// The reserved ids of a system, and the beginning of those of what is set aside.
-const (
-	SetID       = "~set"    // all components as one state, captured at one instant
-	StartsID    = "~starts" // how many starts in a row ended badly
-	AsidePrefix = "~aside/"
-)
-
-// Namespace returns what precedes the ids of the components of a system, or of a
-// replica in it, in an adapter.
-func Namespace(system, replica string) string {
-	ns := ""
-	for _, part := range []string{system, replica} {
-		if part != "" {
-			ns += part + "/"
-		}
-	}
-	return ns
-}
-
 // Found is what a load in one place answered about a component: by itself, or in
 // the set of its system.
 type Found struct {

@@ -30,14 +30,13 @@ type Report struct {
 }
 
 func newReport(r report.Report) Report {
-	out := Report{CleanShutdown: r.CleanShutdown, Predecessor: r.Predecessor, Unregistered: r.Unregistered, CrashRestarts: r.CrashRestarts}
-	for _, res := range r.Results {
-		out.Results = append(out.Results, RestoreResult{
+	results := convert(r.Results, func(res report.Result) RestoreResult {
+		return RestoreResult{
 			ComponentID: res.ComponentID, Outcome: Outcome(res.Outcome), Epoch: res.Epoch, Version: res.Version,
 			SavedAt: res.SavedAt, Age: res.Age, Schema: res.Schema, Skipped: res.Skipped, Err: res.Err,
-		})
-	}
-	return out
+		}
+	})
+	return Report{Results: results, CleanShutdown: r.CleanShutdown, Predecessor: r.Predecessor, Unregistered: r.Unregistered, CrashRestarts: r.CrashRestarts}
 }
 
 // Component returns the result of one component.

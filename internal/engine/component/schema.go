@@ -44,7 +44,7 @@ func (r *Registered) checkSchema() (err error) {
 }
 
 // migrate brings data from the stored schema to the program's, one step at a time.
-func (r *Registered) migrate(from int, data []byte) (_ []byte, err error) {
+func (r *Registered) migrate(from int, data []byte) ([]byte, error) {
 	to := r.schema()
 	if from > to {
 		return nil, fmt.Errorf("%w: its schema is %d, this program knows %d", store.ErrTooNew, from, to)
@@ -52,6 +52,10 @@ func (r *Registered) migrate(from int, data []byte) (_ []byte, err error) {
 	if from == to {
 		return data, nil
 	}
+	return r.migrateTo(to, from, data)
+}
+
+func (r *Registered) migrateTo(to, from int, data []byte) (_ []byte, err error) {
 	r.withSchemaHooks(func(hooks any) {
 		for ; from < to && err == nil; from++ {
 			if data, err = hooks.(Migrator).MigrateState(from, data); err != nil {

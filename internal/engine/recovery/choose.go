@@ -22,10 +22,10 @@ type candidate struct {
 }
 
 // choose decides where a component is restored from.
-func (r *Recovery) choose(t Target, own loaded) *chosen {
+func (r *Recovery) choose(t Target, own loaded) chosen {
 	mine := candidate{snap: own.snap, found: own.found, place: own.saver}
 	r.lift(t, mine.found)
-	return &chosen{Target: t, r: r, candidate: newest(mine, r.whole.part(t.Component.ID(), r.System.Words)), setUp: own.setUp}
+	return chosen{Target: t, r: r, candidate: newest(mine, r.whole.part(t.Component.ID(), r.System.Words)), setUp: own.setUp}
 }
 
 // lift makes saves in either place newer than what was accepted in the other.

@@ -76,7 +76,8 @@ func (r *Recovery) each(ctx context.Context, targets []Target) ([]report.Result,
 			results[i] = unreachable(targets[i], errs[i])
 			return
 		}
-		results[i], errs[i] = r.choose(targets[i], own).restore(ctx)
+		x := r.choose(targets[i], own)
+		results[i], errs[i] = x.restore(ctx)
 	})
 	return results, errors.Join(errs...)
 }
@@ -89,7 +90,7 @@ func (r *Recovery) together(ctx context.Context, targets []Target) ([]report.Res
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	all := make([]*chosen, len(targets))
+	all := make([]chosen, len(targets))
 	for i, t := range targets {
 		all[i] = r.choose(t, own[i])
 	}

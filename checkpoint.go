@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	"github.com/durablestate/durable/internal/engine"
-	"github.com/durablestate/durable/internal/engine/component"
 )
 
 // Checkpointer restores registered components on start-up, saves the changed
@@ -59,11 +58,11 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 // twice, or a state type that could not be read back; see StatefulComponent.
 // Register calls the component's InitState, if it has one.
 func (c *Checkpointer) Register(componentID string, comp Component) error {
-	var inner component.Cell
-	if s, ok := comp.(stateful); ok {
-		inner = s.cell()
+	inner, err := cellOf(comp)
+	if err == nil {
+		err = c.engine.Register(componentID, comp, inner)
 	}
-	if err := c.engine.Register(componentID, comp, inner); err != nil {
+	if err != nil {
 		return &Error{Op: "register", ComponentID: componentID, Err: err}
 	}
 	return nil

@@ -304,7 +304,27 @@ func (c *StatefulComponent[T]) codec() string {
 // to whatever embeds one.
 type stateful interface{ cell() component.Cell }
 
-func (c *StatefulComponent[T]) cell() component.Cell { return cell[T]{c} }
+func (c *StatefulComponent[T]) cell() component.Cell {
+	if c == nil {
+		return nil
+	}
+	return cell[T]{c}
+}
+
+// cellOf returns the inner face of comp, nil for none. It is an error when comp
+// would have one, but is a nil pointer or embeds one.
+func cellOf(comp Component) (inner component.Cell, err error) {
+	s, ok := comp.(stateful)
+	if !ok {
+		return nil, nil
+	}
+	defer func() {
+		if recover() != nil || inner == nil {
+			err = errors.New("the component, or the StatefulComponent that it embeds, is nil")
+		}
+	}()
+	return s.cell(), nil
+}
 
 // cell is what a Checkpointer knows of a StatefulComponent beyond Component.
 type cell[T any] struct{ *StatefulComponent[T] }

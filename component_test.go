@@ -396,3 +396,28 @@ func BenchmarkUpdate(b *testing.B) {
 		}
 	})
 }
+
+type withPointer struct {
+	*durable.StatefulComponent[map[string]int]
+}
+
+type withValue struct {
+	name string
+	durable.StatefulComponent[map[string]int]
+}
+
+func TestRegisterRefusesAComponentThatIsNil(t *testing.T) {
+	for name, c := range map[string]durable.Component{
+		"itself":       (*durable.StatefulComponent[map[string]int])(nil),
+		"the outer":    (*withValue)(nil),
+		"the embedded": &withPointer{},
+		"all":          nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			cp := durable.New(durable.NewMemoryAdapter(nil), nil)
+			require.ErrorContains(t, cp.Register("words", c), "nil")
+			require.NoError(t, cp.Register("words", &withValue{}), "the id is free again")
+			require.NoError(t, cp.Close())
+		})
+	}
+}

@@ -332,3 +332,30 @@ func TestCloseReleasesNoLeaseWhereNoneIsWanted(t *testing.T) {
 		require.NoError(t, h.Close())
 	})
 }
+
+func TestASaveThatHangsOfAComponentThatMayNotSaveHoldsUpNoSuccessor(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		a := durable.NewMemoryAdapter(nil)
+		o := testkit.Quiet()
+		o.Spill = durable.NewMemoryAdapter(nil)
+		h := testkit.Prepare(t, a, o)
+		hung := &testkit.Broken{Hang: make(chan struct{})}
+		require.NoError(t, h.Register("hung", hung))
+		_, err := h.Restore(t.Context())
+		require.NoError(t, err)
+		go h.Checkpoint(context.Background(), "hung")
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = h.Restore(ctx, "hung")
+		require.ErrorContains(t, err, "a save is still under way")
+
+		go h.Close()
+		time.Sleep(5 * time.Second)
+		l, err := a.LoadLease(t.Context(), "")
+		require.NoError(t, err)
+		require.True(t, l.Released, "there is nothing to wait for: it could not be spilled")
+		time.Sleep(20 * time.Second)
+		close(hung.Hang)
+	})
+}

@@ -109,8 +109,9 @@ func (s *Saver) Spillable(ctx context.Context) bool {
 	s.mu.Lock()
 	f, isOpen := s.line.Last(), s.phase == open
 	s.mu.Unlock()
-	if f != nil {
-		_ = f.Wait(ctx)
+	if !isOpen || f == nil {
+		return isOpen
 	}
-	return isOpen && (f == nil || f.Over())
+	_ = f.Wait(ctx)
+	return f.Over()
 }

@@ -60,8 +60,8 @@ func (e *Engine) beginRestore(ctx context.Context, ids []string) ([]*member, err
 			s.NoteSetUp()
 		}
 	}
-	for _, m := range members {
-		m.own.NoteSetUp()
+	for s := range e.saversOf(slices.Values(members)) {
+		s.NoteSetUp()
 	}
 	return members, nil
 }

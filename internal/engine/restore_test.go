@@ -74,6 +74,26 @@ func TestAStandbyThatIsStoppedHasNothingUnsaved(t *testing.T) {
 	})
 }
 
+func TestWhatIsSetUpBetweenTwoRestoresThatFailIsNoLoss(t *testing.T) {
+	for name, o := range map[string]*durable.Options{"alone": testkit.Quiet(), "set": testkit.Consistent(testkit.Quiet())} {
+		t.Run(name, func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				a := testkit.NewFlaky()
+				a.Down("lease")
+				h := testkit.Prepare(t, a, o)
+				for range 2 {
+					h.Words.Add("set up")
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+					_, err := h.Restore(ctx)
+					cancel()
+					require.Error(t, err)
+				}
+				require.NoError(t, h.Close())
+			})
+		})
+	}
+}
+
 func TestBeforeRestoreNothingCanBeSaved(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {
 		a := testkit.NewFlaky()

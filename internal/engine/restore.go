@@ -72,8 +72,11 @@ func (e *Engine) begin(ids []string) (members []*member, first bool, err error) 
 	e.joining.Lock()
 	defer e.joining.Unlock()
 	members, err = e.registry.choose(ids)
-	if err == nil && e.opts.Consistent && len(members) < int(e.registry.members.Load()) {
-		err = e.fault("restore", "", errors.New("with Options.Consistent all components are restored as one set; name none or all"))
+	if err == nil && e.opts.Consistent {
+		if len(members) < int(e.registry.members.Load()) {
+			err = e.fault("restore", "", errors.New("with Options.Consistent all components are restored as one set; name none or all"))
+		}
+		members, _ = e.registry.choose(nil) // in the order of the set's parts, whatever that of ids
 	}
 	return members, err == nil && !e.begun.Swap(true), err
 }

@@ -94,3 +94,30 @@ func TestASetIsRolledBackLikeAnyState(t *testing.T) {
 		require.NoError(t, d.Close())
 	})
 }
+
+// The order in which components are named says nothing about the set.
+func TestASetThatIsRestoredByNamesInAnotherOrderTellsTheTruthAtClose(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		a := testkit.NewFlaky()
+		d := testkit.StartDuo(t, a, testkit.Consistent(testkit.Quiet()))
+		d.Work()
+		require.NoError(t, d.Close())
+
+		d = testkit.PrepareDuo(t, a, testkit.Consistent(testkit.Quiet()))
+		for range 5 {
+			d.Left.Add(1)
+		}
+		report, err := d.Restore(t.Context(), "right", "left")
+		require.NoError(t, err)
+		require.Equal(t, "left", report.Results[0].ComponentID, "in the order of registration")
+		for _, s := range d.Status() {
+			require.False(t, s.Changed, s.ComponentID)
+		}
+		a.Down("save")
+		d.Right.Add(1)
+		var unsaved *durable.CloseError
+		require.ErrorAs(t, d.Close(), &unsaved)
+		require.Len(t, unsaved.Unsaved, 1)
+		require.Equal(t, "right", unsaved.Unsaved[0].ComponentID)
+	})
+}

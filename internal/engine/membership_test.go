@@ -260,6 +260,18 @@ func TestAComponentThatWasNeverRestoredIsForgotten(t *testing.T) {
 	})
 }
 
+func TestWhatIsTheLibrarysOwnCannotCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := working(t, newCounting(), 0)
+		c := &number{}
+		for _, id := range []string{"", "~set", "~starts", "~aside/1-1/x"} {
+			require.ErrorIs(t, e.Admit(id, c, c), store.ErrInvalidID, id)
+		}
+		require.ErrorContains(t, e.Admit("session/a", nil, nil), "nil")
+		closed(t, e)
+	})
+}
+
 func TestWhatComesLateAndIsNeverRestoredIsListedByClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := working(t, newCounting(), 0)

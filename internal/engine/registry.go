@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -147,8 +148,6 @@ func (e *Engine) Register(id string, comp component.Component, cell component.Ce
 		return e.invalid
 	case envelope.CheckPart(id) != nil:
 		return envelope.CheckPart(id)
-	case comp == nil:
-		return errors.New("the component is nil")
 	}
 	return e.add(id, comp, cell, false)
 }
@@ -156,8 +155,15 @@ func (e *Engine) Register(id string, comp component.Component, cell component.Ce
 // Admit adds a component at any time, under an id that may have slashes. It is
 // saved once a Restore that names it has succeeded.
 func (e *Engine) Admit(id string, comp component.Component, cell component.Cell) error {
-	if e.opts.Consistent {
+	switch {
+	case e.invalid != nil:
+		return e.invalid
+	case e.opts.Consistent:
 		return errors.New("with Options.Consistent no component may come while others work")
+	case envelope.CheckID(id) != nil:
+		return envelope.CheckID(id)
+	case strings.HasPrefix(id, "~"):
+		return fmt.Errorf(`%w: %q must not begin with "~"`, store.ErrInvalidID, id)
 	}
 	return e.add(id, comp, cell, true)
 }
@@ -165,6 +171,8 @@ func (e *Engine) Admit(id string, comp component.Component, cell component.Cell)
 func (e *Engine) add(id string, comp component.Component, cell component.Cell, late bool) error {
 	name := e.opts.namespace() + id
 	switch {
+	case comp == nil:
+		return errors.New("the component is nil")
 	case envelope.CheckID(name) != nil:
 		return fmt.Errorf("%w: with system and replica %q is too long", store.ErrInvalidID, name)
 	case e.isClosing():

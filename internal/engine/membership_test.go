@@ -272,6 +272,42 @@ func TestWhatIsTheLibrarysOwnCannotCome(t *testing.T) {
 	})
 }
 
+func TestAComponentWhoseRestoreFailedIsForgottenUnlessItChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newCounting()
+		e := working(t, a, 0)
+		fail := func() *number {
+			c := &number{}
+			require.NoError(t, e.Admit("session/a", c, c))
+			a.down.Store(true)
+			defer a.down.Store(false)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			_, err := e.Restore(ctx, "session/a")
+			require.ErrorIs(t, err, errDown)
+			return c
+		}
+		fail()
+		require.ErrorIs(t, e.Health(), store.ErrNotRestored)
+		require.NoError(t, e.Release(t.Context(), "session/a"), "nothing of it is lost")
+		require.NoError(t, e.Health())
+
+		fail().add()
+		require.ErrorIs(t, e.Release(t.Context(), "session/a"), store.ErrNotRestored, "Close would list it")
+		_, err := e.Restore(t.Context(), "session/a")
+		require.NoError(t, err)
+		require.NoError(t, e.Release(t.Context(), "session/a"))
+
+		c := &number{}
+		require.NoError(t, e.Admit("session/a", c, c))
+		c.add()
+		require.ErrorIs(t, e.Release(t.Context(), "session/a"), store.ErrNotRestored)
+		_, err = e.Restore(t.Context(), "session/a")
+		require.NoError(t, err)
+		closed(t, e)
+	})
+}
+
 func TestWhatComesLateAndIsNeverRestoredIsListedByClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := working(t, newCounting(), 0)

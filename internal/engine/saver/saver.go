@@ -221,12 +221,12 @@ func (s *Saver) Close() {
 }
 
 // Retire is Close for a state whose last change is stored, or that was never
-// restored. Of any other it reports why it stays.
+// restored and only set up. Of any other it reports why it stays.
 func (s *Saver) Retire() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.phase == unrestored && !s.ever:
+	case s.phase != closed && !s.ever && s.untouched():
 	case s.phase != open:
 		return s.gate()
 	case !s.line.Quiet() || s.changed():

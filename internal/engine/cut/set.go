@@ -202,8 +202,10 @@ func (s *Set) Carry(entries []envelope.Entry) {
 	for _, e := range entries {
 		if !known[e.ID] {
 			e.Raw = bytes.Clone(e.Raw)
-			if !e.Deleted() {
-				e.Record = nil // its Data keeps the whole set alive
+			if e.Deleted() {
+				e.Record.Data = nil // it keeps the whole set alive, also if it is empty
+			} else {
+				e.Record = nil // likewise
 			}
 			s.carried = append(s.carried, e)
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,35 @@ import (
 	"github.com/durablestate/durable/internal/store"
 	"github.com/durablestate/durable/internal/testkit"
 )
+
+func TestADeletionThatASetKeepsDoesNotKeepTheSetInMemory(t *testing.T) {
+	heap := func() int {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	a := durable.NewMemoryAdapter(nil)
+	large := durable.NewStatefulComponent(strings.Repeat("x", 16<<20))
+	cp := durable.New(a, testkit.Consistent(testkit.Quiet()))
+	require.NoError(t, cp.Register("large", large))
+	require.NoError(t, cp.Register("removed", &testkit.Summed{}))
+	_, err := cp.Restore(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, cp.Close())
+	deleteFromSet(t, a, "removed")
+
+	cp, large = nil, &durable.StatefulComponent[string]{}
+	before := heap() // what the adapter holds
+	cp = durable.New(a, testkit.Consistent(testkit.Quiet()))
+	require.NoError(t, cp.Register("large", large))
+	_, err = cp.Restore(t.Context())
+	require.NoError(t, err)
+	large.Update(func(s *string) { *s = "" })
+	require.Less(t, heap(), before+8<<20)
+	require.NoError(t, cp.Close())
+}
 
 func TestMembersThatAreAddedStartByPolicyAndRemovedOnesAreKeptUntilToldOtherwise(t *testing.T) {
 	testkit.OnEveryAdapter(t, func(t *testing.T, open func() durable.StateAdapter) {

@@ -306,7 +306,7 @@ type stateful interface{ cell() component.Cell }
 
 func (c *StatefulComponent[T]) cell() component.Cell {
 	if c == nil {
-		return nil
+		panic("it is nil")
 	}
 	return cell[T]{c}
 }
@@ -314,16 +314,15 @@ func (c *StatefulComponent[T]) cell() component.Cell {
 // cellOf returns the inner face of comp, nil for none. It is an error when comp
 // would have one, but is a nil pointer or embeds one.
 func cellOf(comp Component) (inner component.Cell, err error) {
-	s, ok := comp.(stateful)
-	if !ok {
-		return nil, nil
-	}
 	defer func() {
-		if recover() != nil || inner == nil {
+		if recover() != nil {
 			err = errors.New("the component, or the StatefulComponent that it embeds, is nil")
 		}
 	}()
-	return s.cell(), nil
+	if s, ok := comp.(stateful); ok {
+		inner = s.cell()
+	}
+	return inner, nil
 }
 
 // cell is what a Checkpointer knows of a StatefulComponent beyond Component.

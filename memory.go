@@ -35,9 +35,3 @@ func newMemoryAdapter(in *adapter.Adapter) *MemoryAdapter {
 	a.self = a
 	return a
 }
-
-var _ interface {
-	StateAdapter
-	Owner
-	Historian
-} = (*MemoryAdapter)(nil)

@@ -59,13 +59,8 @@ func awaitUntil(t time.Time, done <-chan struct{}) bool {
 	return wait.Until(ctx, done)
 }
 
-func filter(savers []*saver.Saver, keep func(*saver.Saver) bool) (kept []*saver.Saver) {
-	for _, s := range savers {
-		if keep(s) {
-			kept = append(kept, s)
-		}
-	}
-	return kept
+func filter(savers []*saver.Saver, keep func(*saver.Saver) bool) []*saver.Saver {
+	return slices.DeleteFunc(slices.Clone(savers), func(s *saver.Saver) bool { return !keep(s) })
 }
 
 // awaitRestore lets a Restore that Close interrupts come to its end, and none begin
@@ -221,8 +216,8 @@ func (e *Engine) closeAll(b budget) error {
 //	|---------------- saves ------------>|
 //	                                     |-- hung --|
 //	                                     |----- spill ---->|
-//	                                     |------ release ---->|
-//	                                     |-------- idle ------->|
+//	                                     |------ release --->|
+//	                                     |------- idle ------->|
 type budget struct {
 	begin   time.Time
 	restore time.Time // a Restore that Close interrupts comes to its end
@@ -244,7 +239,7 @@ func newBudget(begin time.Time, total time.Duration, spills bool) budget {
 	saves := end.Add(-reserve)
 	return budget{
 		begin: begin, restore: begin.Add(total / 4), count: begin.Add((total - reserve) / 2), saves: saves,
-		hung: saves.Add(reserve / 4), spill: end.Add(-reserve / 4), release: end.Add(-reserve / 8), idle: end.Add(-reserve / 16), end: end,
+		hung: saves.Add(reserve / 4), spill: end.Add(-reserve * 3 / 8), release: end.Add(-reserve / 4), idle: end.Add(-reserve / 8), end: end,
 	}
 }
 

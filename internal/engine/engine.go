@@ -161,7 +161,7 @@ func (e *Engine) unrestored() error {
 
 func (e *Engine) Checkpoint(ctx context.Context, ids ...string) error {
 	savers := e.savers()
-	if len(ids) > 0 {
+	if len(ids) > 0 || e.registry.members.Load() == 0 { // then there is nobody, nor a set
 		members, err := e.registry.choose(ids)
 		if err != nil {
 			return err
@@ -205,8 +205,8 @@ func (e *Engine) Health() error {
 	if e.isClosing() {
 		return e.fault("health", "", store.ErrClosed)
 	}
-	if err := e.waitsFor(); err != nil {
-		return err
+	if err := e.waiting.Load(); err != nil && *err != nil {
+		return *err
 	}
 	if err := e.system.Ownership.Lost(); err != nil {
 		return err

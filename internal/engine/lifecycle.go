@@ -28,8 +28,9 @@ type lifecycle struct {
 	begun   atomic.Bool // written under joining
 	started atomic.Bool
 
+	waiting atomic.Pointer[error] // what Restore waits for
+
 	mu      sync.Mutex
-	waiting error // what Restore waits for
 	closers []io.Closer
 }
 
@@ -44,17 +45,7 @@ func newLifecycle() *lifecycle {
 func (l *lifecycle) isClosing() bool { return l.closing.Err() != nil }
 
 // waitFor notes what Restore waits for, nil: nothing.
-func (l *lifecycle) waitFor(err error) {
-	l.mu.Lock()
-	l.waiting = err
-	l.mu.Unlock()
-}
-
-func (l *lifecycle) waitsFor() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.waiting
-}
+func (l *lifecycle) waitFor(err error) { l.waiting.Store(&err) }
 
 // CloseWith makes Close close the closers after everything else, in order.
 func (l *lifecycle) CloseWith(closers ...io.Closer) {

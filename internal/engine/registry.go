@@ -143,34 +143,30 @@ var errLate = errors.New("it must come before Restore")
 
 // Register adds a component before the first Restore; cell: its inner face, or nil.
 func (e *Engine) Register(id string, comp component.Component, cell component.Cell) error {
-	switch {
-	case e.invalid != nil:
-		return e.invalid
-	case envelope.CheckPart(id) != nil:
-		return envelope.CheckPart(id)
-	}
-	return e.add(id, comp, cell, false)
+	return e.add(id, comp, cell, envelope.CheckPart(id), false)
 }
 
 // Admit adds a component at any time, under an id that may have slashes. It is
 // saved once a Restore that names it has succeeded.
 func (e *Engine) Admit(id string, comp component.Component, cell component.Cell) error {
+	err := envelope.CheckID(id)
+	switch {
+	case e.opts.Consistent:
+		err = errors.New("with Options.Consistent no component may come while others work")
+	case strings.HasPrefix(id, "~"):
+		err = fmt.Errorf(`%w: %q must not begin with "~"`, store.ErrInvalidID, id)
+	}
+	return e.add(id, comp, cell, err, true)
+}
+
+// add adds a component unless wrong says what is wrong with that.
+func (e *Engine) add(id string, comp component.Component, cell component.Cell, wrong error, late bool) error {
+	name := e.opts.namespace() + id
 	switch {
 	case e.invalid != nil:
 		return e.invalid
-	case e.opts.Consistent:
-		return errors.New("with Options.Consistent no component may come while others work")
-	case envelope.CheckID(id) != nil:
-		return envelope.CheckID(id)
-	case strings.HasPrefix(id, "~"):
-		return fmt.Errorf(`%w: %q must not begin with "~"`, store.ErrInvalidID, id)
-	}
-	return e.add(id, comp, cell, true)
-}
-
-func (e *Engine) add(id string, comp component.Component, cell component.Cell, late bool) error {
-	name := e.opts.namespace() + id
-	switch {
+	case wrong != nil:
+		return wrong
 	case comp == nil:
 		return errors.New("the component is nil")
 	case envelope.CheckID(name) != nil:

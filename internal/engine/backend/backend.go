@@ -75,9 +75,3 @@ func (w Words) Fail(op, id string, err error) error {
 	}
 	return w.Fault(op, id, err)
 }
-
-// Found returns what a load that answered with s, or with err, tells.
-func (w Words) Found(s *store.Snapshot, err error) store.Found {
-	f, _ := w.Fence(err)
-	return store.FoundBy(s, f, err)
-}

@@ -15,29 +15,22 @@ type Ownership interface {
 	// Take returns the epoch of the lease, and when it was just acquired the record
 	// before it. It waits for another holder, and for the store to be reached.
 	Take(ctx context.Context) (epoch uint64, prev *store.Lease, err error)
-	// Drop forgets the lease, so that the next Take acquires a new one.
-	Drop()
+	Drop() // forgets the lease, so that the next Take acquires a new one
 	// Claim makes sure that no predecessor saves the state name any more;
 	// store.ErrOutclaimed when a successor has claimed it.
 	Claim(ctx context.Context, name string, epoch uint64) error
-	// Grouped reports that a backend.Taker may claim and load in one step.
-	Grouped() bool
+	Grouped() bool // a backend.Taker may claim and load in one step
 	// EpochFor returns the epoch of the saves of a state that was restored under
 	// the epoch of Take, and has been seen under seen.
 	EpochFor(taken, seen uint64) uint64
 	// Superseded reports that err, of a save, says that somebody else has the
 	// state, who must not be overwritten.
 	Superseded(err error) bool
-	// Suspect says that somebody met a greater epoch.
-	Suspect()
-	// Renewed reports that lately the store was reached and nobody had taken over.
-	Renewed(now time.Time) bool
-	// Lost returns why nothing is owned any more, nil while it is.
-	Lost() error
-	// Keep goes on renewing until ctx ends; for the time in which Close saves.
-	Keep(ctx context.Context)
-	// Release ends ownership in an orderly way.
-	Release(ctx context.Context) error
+	Suspect()                          // somebody met a greater epoch
+	Renewed(now time.Time) bool        // the store was reached lately, and nobody had taken over
+	Lost() error                       // why nothing is owned any more, nil while it is
+	Keep(ctx context.Context)          // renews until ctx ends, while Close saves
+	Release(ctx context.Context) error // an orderly end
 }
 
 // Alone is the Ownership of a system whose adapter knows no owners, or that wants

@@ -116,7 +116,8 @@ func (r *Recovery) answered(s *saver.Saver, snap *store.Snapshot, err error) loa
 	if err == nil || store.IsAnswer(err) {
 		r.System.Down.Over(s.ID())
 	}
-	l := loaded{saver: s, snap: snap, found: r.System.Words.Found(snap, err)}
+	f, _ := r.System.Words.Fence(err)
+	l := loaded{saver: s, snap: snap, found: store.FoundBy(snap, f, err)}
 	s.NoticeRollback(l.found.Fence.Version)
 	return l
 }

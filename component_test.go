@@ -402,7 +402,7 @@ type withPointer struct {
 }
 
 type withValue struct {
-	name string
+	Name string // first, so that the embedded one is not where the outer one is
 	durable.StatefulComponent[map[string]int]
 }
 

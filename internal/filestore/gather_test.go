@@ -39,6 +39,7 @@ func TestCallersWhoComeWhileTheFirstFileIsCreatedShareItsCommit(t *testing.T) {
 		dir := t.TempDir()
 		s, h := openHooked(t, dir)
 		save(t, s, "a", 1, 1, "{}")
+		synctest.Wait() // its committer has ended
 		gate := h.stopAt("create temp")
 		first := saveAll(t, s, 2, "a")
 		others := saveAll(t, s, 1, "b", "c")

@@ -40,7 +40,10 @@ func TestPowerCut_shows_when_the_directory_is_not_synced(t *testing.T) {
 	for _, fs := range []fileSystem{ext4, xfs} {
 		t.Run(fs.String(), func(t *testing.T) {
 			r := newTrial(t, fs, "by hand without directory fsync")
-			r.run(max(5, number(t, "DURABLE_CRASH_CUTS", 50, 100)/10))
+			most := max(5, number(t, "DURABLE_CRASH_CUTS", 50, 100)/10)
+			for r.run(most); r.lost+r.resurrected == 0 && r.cuts < 10*most; r.run(r.cuts + 1) {
+				// a few cuts may all fall on a moment in which nothing was on its way
+			}
 			r.t.Logf("crash: power cuts, %s, without directory fsync: cuts=%d acknowledged=%d expected_losses=%d seed=%d",
 				fs, r.cuts, r.acked, r.lost+r.resurrected, r.plan.seed)
 			require.Positive(t, r.lost+r.resurrected, "%d changes were acknowledged before they were durable, and none is missing", r.acked)

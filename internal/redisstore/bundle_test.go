@@ -163,10 +163,12 @@ func TestTheBatchTestCanFail(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			source := strings.Replace(redisstore.BatchScriptSource, replace[0], replace[1], 1)
 			require.NotEqual(t, redisstore.BatchScriptSource, source)
-			e := onReal(t)
-			calls, check := mixed(t, e)
-			errs := together(t, e, calls, replaceScript{redisstore.BatchScriptSHA: source})
-			found := check(errs)
+			found := ""
+			for try := 0; found == "" && try < 5; try++ { // calls that shared no batch show nothing
+				e := onReal(t)
+				calls, check := mixed(t, e)
+				found = check(together(t, e, calls, replaceScript{redisstore.BatchScriptSHA: source}))
+			}
 			require.NotEmpty(t, found, "not found out")
 			t.Log(found)
 		})

@@ -234,6 +234,27 @@ func TestAWrapperSeesEveryLoad(t *testing.T) {
 	}
 }
 
+// embedding is an adapter of ours with a method of its own.
+type embedding struct {
+	*durable.RedisAdapter
+	loads *atomic.Int64
+}
+
+func (e embedding) LoadState(ctx context.Context, id string) (*durable.Snapshot, error) {
+	return watching{e.RedisAdapter, e.loads}.LoadState(ctx, id)
+}
+
+func TestAnAdapterThatEmbedsOursSeesEveryLoad(t *testing.T) {
+	const n = 70
+	e := embedding{testkit.OpenRedis(t, redistest.Shared(t).URL(), &durable.RedisOptions{KeyPrefix: "root:embedded:" + rand.Text() + ":"}), new(atomic.Int64)}
+	for round := range int64(2) {
+		cp, _, _ := restoredMany(t, e, testkit.Quiet(), n)
+		require.Equal(t, n*(round+1), e.loads.Load())
+		require.NoError(t, cp.Checkpoint(t.Context()))
+		require.NoError(t, cp.Close())
+	}
+}
+
 // The claim of a group must not stop what waits in the spill for a store that can
 // hold it.
 func TestASpillThatTheStoreCannotHoldYetIsNotFencedOffByItsGroup(t *testing.T) {

@@ -41,6 +41,13 @@ var (
 	// ErrInvalidID: a component id must be 1 to 255 bytes of valid UTF-8
 	// without control characters. Register also refuses "/" and a leading "~".
 	ErrInvalidID = store.ErrInvalidID
+	// ErrPermanent: the store answered, and asking again will not change the
+	// answer until somebody acts: wrong credentials, a missing right, a value of
+	// another type. Adapters wrap it into such errors, with the remedy in the
+	// text; a restore then fails at once, where it waits for a store that gives
+	// any error without it, which counts as one that cannot be reached. A running
+	// program goes on trying at its intervals, because credentials can be mended.
+	ErrPermanent = store.ErrPermanent
 )
 
 // Why a call came at the wrong time.

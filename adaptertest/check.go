@@ -15,6 +15,7 @@ import (
 var answers = []error{
 	durable.ErrNotFound, durable.ErrExpired, durable.ErrLost, durable.ErrCorrupt, durable.ErrTooNew,
 	durable.ErrFenced, durable.ErrConflict, durable.ErrLeaseHeld, durable.ErrTooLarge, durable.ErrInvalidID, durable.ErrClosed,
+	durable.ErrPermanent,
 }
 
 var savedAt = time.Date(2024, 2, 29, 23, 59, 58, 123456789, time.FixedZone("", 5400))

@@ -29,6 +29,7 @@ var errorTypes = []struct {
 	{durable.ErrNotRegistered, "not_registered"},
 	{durable.ErrNotRestored, "not_restored"},
 	{durable.ErrClosed, "closed"},
+	{durable.ErrPermanent, "permanent"},
 	{context.DeadlineExceeded, "timeout"},
 	{context.Canceled, "canceled"},
 }

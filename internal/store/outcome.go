@@ -59,22 +59,81 @@ func Outclaimed(err error) error {
 	return err
 }
 
-// final are the answers beside those of a load that asking again does not change.
-var final = []error{ErrClosed, ErrInvalidID, ErrTooLarge, ErrOutclaimed}
+// A Class says what may be done about an error of a store: whether to go on, to
+// wait, to leave it to the rules of ownership, or to fail with the remedy. Leases,
+// claims, restores, saves, Close, health, logs and the command all ask ClassOf.
+type Class int
 
-// IsAnswer reports that err is an answer about a component, not a failure to get
-// one: asking again would change nothing.
-func IsAnswer(err error) bool {
-	if OutcomeOf(err) != Unreachable {
-		return true
+// The classes. The end of the caller's own context belongs to none of them: whoever
+// gave that asks it first.
+const (
+	// Done: no error.
+	Done Class = iota
+	// BelowLevel: stored, but fewer copies confirmed it than configured. Go on, and
+	// say so.
+	BelowLevel
+	// Unreached: the store gave no answer, or none for the moment. Wait, say so, and
+	// ask again. Errors that nobody knows are of this class.
+	Unreached
+	// Refused: by the save rule, the lease rule or the order of calls. The store is
+	// in order, and the caller knows what follows.
+	Refused
+	// Permanent: asking again will not change the answer. Fail at once.
+	Permanent
+)
+
+// permanent are the answers beside those of a load that asking again does not change.
+var permanent = []error{ErrPermanent, ErrClosed, ErrInvalidID, ErrTooLarge, ErrOutclaimed}
+
+// refusals are the answers that the rules give.
+var refusals = []error{ErrFenced, ErrConflict, ErrLeaseHeld, ErrNotRestored, ErrNotRegistered}
+
+// ClassOf returns the class of err. Of an error that joins several the first in this
+// order counts: what was stored, what will not change, what the rules refuse.
+func ClassOf(err error) Class {
+	switch {
+	case err == nil:
+		return Done
+	case errors.Is(err, ErrNotDurable):
+		return BelowLevel
+	case OutcomeOf(err) != Unreachable, isAny(err, permanent):
+		return Permanent
+	case isAny(err, refusals):
+		return Refused
 	}
-	for _, answer := range final {
-		if errors.Is(err, answer) {
+	return Unreached
+}
+
+func isAny(err error, targets []error) bool {
+	for _, t := range targets {
+		if errors.Is(err, t) {
 			return true
 		}
 	}
 	return false
 }
+
+// IsAnswer reports that err is an answer about a component, not a failure to get
+// one: asking again would change nothing.
+func IsAnswer(err error) bool { return ClassOf(err) == Permanent }
+
+// IsStored reports that a call which ended with err has done what it was to do,
+// perhaps below the configured durability.
+func IsStored(err error) bool { return ClassOf(err) <= BelowLevel }
+
+// MarkPermanent makes an error of class Permanent of err, with the same text.
+func MarkPermanent(err error) error {
+	if err == nil || IsAnswer(err) {
+		return err
+	}
+	return &lasting{err}
+}
+
+// lasting is an error of class Permanent that says so by its class alone.
+type lasting struct{ err error }
+
+func (l *lasting) Error() string   { return l.err.Error() }
+func (l *lasting) Unwrap() []error { return []error{l.err, ErrPermanent} }
 
 // Policy says which outcomes are good enough to start. It has the values of
 // durable.RestorePolicy.

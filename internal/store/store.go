@@ -29,6 +29,7 @@ var (
 	ErrClosed     = errors.New("durable: closed")
 	ErrNotDurable = errors.New("durable: saved, but below the configured durability")
 	ErrInvalidID  = errors.New("durable: invalid component id")
+	ErrPermanent  = errors.New("durable: waiting will not help")
 
 	ErrNotRegistered = errors.New("durable: component not registered")
 	ErrNotRestored   = errors.New("durable: component not restored")

@@ -33,7 +33,9 @@ type Config struct {
 	OnLost       func(epoch uint64, err error) // the lease of that epoch is another's now
 }
 
-// Keeper holds a lease and renews it at a third of its TTL. The lease is for
+// Keeper holds a lease and renews it at a third of its TTL; a renewal that could
+// not reach the store is tried again soon, so that a store that was away for less
+// than the TTL costs no healthy owner its lease. The lease is for
 // order, not for safety: whoever has been superseded is refused by the fence,
 // whether or not the Keeper has noticed. It is safe for concurrent use.
 //
@@ -177,8 +179,17 @@ func (k *Keeper) Suspect() {
 // period is the time between renewals.
 func (k *Keeper) period() time.Duration { return max(k.TTL/3, time.Millisecond) }
 
+// again is the time to the next renewal after one that began at start and failed
+// or not.
+func (k *Keeper) again(start time.Time, failed bool) time.Duration {
+	if failed {
+		return wait.Jitter(k.period()/16, k.period()/8)
+	}
+	return k.period() - time.Since(start)
+}
+
 func (k *Keeper) run() {
-	t := time.NewTicker(k.period())
+	t := time.NewTimer(k.period())
 	defer t.Stop()
 	for {
 		select {
@@ -187,22 +198,25 @@ func (k *Keeper) run() {
 		case <-t.C:
 		case <-k.suspect:
 		}
-		k.renew(k.Closing)
+		start := time.Now()
+		t.Reset(k.again(start, k.renew(k.Closing) != nil))
 	}
 }
 
 func (k *Keeper) Keep(ctx context.Context) {
-	for wait.Sleep(ctx, k.period()) {
-		k.renew(ctx)
+	for next := k.period(); wait.Sleep(ctx, next); {
+		start := time.Now()
+		next = k.again(start, k.renew(ctx) != nil)
 	}
 }
 
 // renew extends the lease. A failure to reach the store changes nothing: nobody
-// else may have taken it, and if somebody has, the fence decides.
-func (k *Keeper) renew(ctx context.Context) {
+// else may have taken it, and if somebody has, the fence decides. Where no lease
+// is left there is no error.
+func (k *Keeper) renew(ctx context.Context) error {
 	held := k.held()
 	if held == nil {
-		return
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, max(k.TTL/3, time.Second))
 	defer cancel()
@@ -228,6 +242,10 @@ func (k *Keeper) renew(ctx context.Context) {
 	if current && fenced {
 		k.OnLost(held.Epoch, err)
 	}
+	if fenced {
+		return nil
+	}
+	return err
 }
 
 // Renewed reports that the lease was extended lately, and not in vain since.

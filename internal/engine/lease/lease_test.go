@@ -206,3 +206,38 @@ func TestRestoreSaysWhoHoldsTheLeaseWhenItsContextEnds(t *testing.T) {
 		require.NoError(t, old.Close())
 	})
 }
+
+// A store that was away for less than the TTL costs a healthy owner nothing: it
+// renews as soon as the store is back, not at the next third of the TTL.
+func TestAnOwnerInGoodHealthDoesNotLoseItsLeaseToARestartOfTheStore(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		a := testkit.NewFlaky()
+		o := testkit.Quiet()
+		o.LeaseTTL = 15 * time.Second
+		h := testkit.Start(t, a, o)
+		time.Sleep(4 * time.Second)
+		a.Down("renew") // misses the renewals after 5 s and 10 s
+		time.Sleep(8 * time.Second)
+		a.Up("renew")
+		time.Sleep(time.Second)
+		l, err := a.LoadLease(t.Context(), "")
+		require.NoError(t, err)
+		require.Greater(t, time.Until(l.Expires), 13*time.Second, "renewed within a second")
+		require.NoError(t, h.Close())
+	})
+}
+
+func TestAnOutageIsNotAnsweredWithAStormOfRenewals(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		a := testkit.NewFlaky()
+		o := testkit.Quiet()
+		o.LeaseTTL = 15 * time.Second
+		h := testkit.Start(t, a, o)
+		tries := 0
+		a.On("renew", func(string) error { tries++; return testkit.ErrDown })
+		time.Sleep(10 * time.Minute)
+		require.Less(t, tries, 2000, "two or three a second")
+		a.Up("renew")
+		require.NoError(t, h.Close())
+	})
+}

@@ -42,8 +42,9 @@ bench:
 	go run ./bench $(BENCHFLAGS)
 
 # Kills, simulated crashes and power cuts of real file systems (Linux, root),
-# then one table. KILLS, STATES and CUTS set how many; DURABLE_CRASH_SEED repeats
-# the workload of an earlier run.
+# then one table. KILLS, STATES and CUTS set how many; DURABLE_SEED repeats the
+# workload of an earlier run. Like the modes below it ends with a verdict for each
+# trial: its seed, and when it failed what went wrong and the command that repeats it.
 crash:
 	@DURABLE_CRASH_KILLS=$(or $(KILLS),400) DURABLE_CRASH_STATES=$(or $(STATES),1000000) DURABLE_CRASH_CUTS=$(or $(CUTS),1000) \
 		go run ./internal/cmd/crashtable $(TESTFLAGS)

@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sort"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/redistest"
+	"github.com/durablestate/durable/internal/trial"
 )
 
 // The consistency tests kill the program at random moments and damage the newest
@@ -26,7 +26,7 @@ import (
 func TestConsistency_file(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	(&consistency{t: t, store: "file", env: []string{"STATE_ADAPTER=file", "STATE_DIRECTORY=" + dir},
+	(&consistency{t: trial.Begin(t), store: "file", env: []string{"STATE_ADAPTER=file", "STATE_DIRECTORY=" + dir},
 		damage: func() { damageNewestSet(t, dir) }}).run()
 }
 
@@ -34,17 +34,16 @@ func TestConsistency_redis_server(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	client := server.Client(t)
-	(&consistency{t: t, store: "redis", env: []string{"STATE_ADAPTER=redis", "REDIS_URL=" + server.URL()},
+	(&consistency{t: trial.Begin(t), store: "redis", env: []string{"STATE_ADAPTER=redis", "REDIS_URL=" + server.URL()},
 		damage: func() { damageNewestKey(t, client) }}).run()
 }
 
 // consistency is one such test.
 type consistency struct {
-	t      *testing.T
+	t      *trial.Trial
 	store  string
 	env    []string
 	damage func()
-	random *rand.Rand
 
 	kills, early, restores, older int
 	version                       float64 // of the set restored last: as many cuts were taken
@@ -62,8 +61,6 @@ func (c *consistency) run() {
 		kills, err = strconv.Atoi(text)
 		require.NoError(c.t, err)
 	}
-	seed := rand.Uint64()
-	c.random = rand.New(rand.NewPCG(seed, 0))
 	c.env = append(c.env, "SNAPSHOT_INTERVAL=10ms")
 	begin := time.Now()
 	for c.kills < kills {
@@ -80,16 +77,16 @@ func (c *consistency) run() {
 	require.Positive(c.t, c.restores)
 	// A violation has failed the test before.
 	c.t.Logf("consistency, %s: kills=%d before_a_restore=%d cuts=%.0f restores=%d from_an_older_set=%d transactions=%d violations=0 seconds=%.0f seed=%d",
-		c.store, c.kills, c.early, c.version, c.restores, c.older, until*64, time.Since(begin).Seconds(), seed)
+		c.store, c.kills, c.early, c.version, c.restores, c.older, until*64, time.Since(begin).Seconds(), c.t.Seed)
 }
 
 // life runs the program for a while and kills it.
 func (c *consistency) life() {
 	h := start(c.t, c.env, "-rate", "20000")
-	if c.random.IntN(4) > 0 {
+	if c.t.Random.IntN(4) > 0 {
 		h.ready()
 	}
-	time.Sleep(time.Duration(c.random.IntN(int(150 * time.Millisecond))))
+	time.Sleep(time.Duration(c.t.Random.IntN(int(150 * time.Millisecond))))
 	h.kill()
 	c.kills++
 	c.judge(h)

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/durablestate/durable/internal/redistest"
+	"github.com/durablestate/durable/internal/trial"
 )
 
 // answer is what /invariants says.
@@ -36,7 +37,7 @@ type state struct {
 
 // harness is one process.
 type harness struct {
-	t      *testing.T
+	t      testing.TB
 	cmd    *exec.Cmd
 	base   string           // URL
 	probes string           // URL, with -probes
@@ -58,14 +59,14 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s%v\n", out, err)
 	} else {
-		code = m.Run()
+		code = trial.Main(m)
 	}
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
 }
 
 // start starts the program with the configuration that is built in.
-func start(t *testing.T, env []string, args ...string) *harness {
+func start(t testing.TB, env []string, args ...string) *harness {
 	t.Helper()
 	h := &harness{t: t, done: make(chan struct{})}
 	h.cmd = exec.Command(program, append([]string{"-listen", "127.0.0.1:0", "-rate", "3000"}, args...)...)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/durablestate/durable/internal/store"
+	"github.com/durablestate/durable/internal/trial"
 	"github.com/durablestate/durable/internal/vfs"
 	"github.com/durablestate/durable/internal/vfs/crashfs"
 )
@@ -148,9 +149,8 @@ func faults(t *testing.T, tidy tidiness, try func(f fault) bool) {
 }
 
 func TestCrash_simulated_errors_at_every_operation(t *testing.T) {
-	seed := crashSeed(t)
-	r := rand.New(rand.NewPCG(seed, 1))
-	t.Logf("seed %d", seed)
+	tr := trial.Begin(t)
+	r := rand.New(rand.NewPCG(tr.Seed, 1))
 	injected, states := 0, 0
 	for _, tidy := range []tidiness{patient, eager} {
 		faults(t, tidy, func(f fault) bool {
@@ -167,9 +167,9 @@ func TestCrash_simulated_errors_at_every_operation(t *testing.T) {
 				x.explore(run.w, 2)
 			}
 			states += x.states
-			require.NoError(t, x.failed, "%v: %s, tidiness %d, seed %d", f, run.kind, tidy, seed)
+			require.NoError(tr, x.failed, "%v: %s, tidiness %d", f, run.kind, tidy)
 			return true
 		})
 	}
-	t.Logf("crash: errors injected at every operation: errors=%d lost=0 torn=0 mixed=0 crash_states_after_them=%d seed=%d", injected, states, seed)
+	t.Logf("crash: errors injected at every operation: errors=%d lost=0 torn=0 mixed=0 crash_states_after_them=%d seed=%d", injected, states, tr.Seed)
 }

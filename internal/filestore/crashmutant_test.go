@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/durablestate/durable/internal/trial"
 	"github.com/durablestate/durable/internal/vfs"
 )
 
@@ -331,16 +332,15 @@ func TestCrash_simulated_mutants(t *testing.T) {
 	if raceDetector && testing.Short() {
 		t.Skip("SKIPPED: -short; the mutants are no more racy than the rest, and take minutes under the race detector")
 	}
-	seed := crashSeed(t)
-	t.Logf("seed %d", seed)
+	tr := trial.Begin(t)
 	killed := 0
 	for _, m := range mutants() {
-		evidence := m.hunt(t, seed)
+		evidence := m.hunt(t, tr.Seed)
 		if evidence != "" {
 			killed++
 		}
 		t.Logf("%-55s %s", m.name, evidence)
 		require.NotEmpty(t, evidence, "the simulator does not notice that %s", m.name)
 	}
-	t.Logf("crash: mutants of the protocol: mutants=%d killed=%d seed=%d", len(mutants()), killed, seed)
+	t.Logf("crash: mutants of the protocol: mutants=%d killed=%d seed=%d", len(mutants()), killed, tr.Seed)
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/durablestate/durable/internal/filestore"
 	"github.com/durablestate/durable/internal/store"
+	"github.com/durablestate/durable/internal/trial"
 	"github.com/durablestate/durable/internal/vfs/crashfs"
 )
 
@@ -233,11 +234,6 @@ func tidy(img *crashfs.Image) error {
 	return nil
 }
 
-// crashSeed is the seed of a run, to be given again to repeat it.
-func crashSeed(t *testing.T) uint64 {
-	return envNumber(t, "DURABLE_CRASH_SEED", rand.Uint64())
-}
-
 func envNumber(t *testing.T, name string, normal uint64) uint64 {
 	text := os.Getenv(name)
 	if text == "" {
@@ -267,8 +263,7 @@ type tally struct {
 const crashParts = 4
 
 func TestCrash_simulated_power_cuts(t *testing.T) {
-	seed, want := crashSeed(t), crashStates(t)
-	t.Logf("seed %d", seed)
+	tr, want := trial.Begin(t), crashStates(t)
 	// Almost nothing stays in use, and the collector would run all the time.
 	defer debug.SetGCPercent(debug.SetGCPercent(1000))
 	start := time.Now()
@@ -277,7 +272,7 @@ func TestCrash_simulated_power_cuts(t *testing.T) {
 		for i := range parts {
 			t.Run(fmt.Sprint("part", i), func(t *testing.T) {
 				t.Parallel()
-				cutPower(t, &parts[i], i, seed, want/crashParts)
+				cutPower(tr.Part(t), &parts[i], i, want/crashParts)
 			})
 		}
 	})
@@ -289,24 +284,24 @@ func TestCrash_simulated_power_cuts(t *testing.T) {
 		sum.workloads += p.workloads
 	}
 	if t.Failed() {
-		t.Fatalf("seed %d", seed)
+		return
 	}
 	t.Logf("crash: power cuts, simulated: states=%d lost=0 torn=0 mixed=0 workloads=%d states_of_fixed_ones=%d states_during_a_recovery=%d seconds=%.0f seed=%d",
-		sum.states, sum.workloads, sum.fixed, sum.nested, time.Since(start).Seconds(), seed)
+		sum.states, sum.workloads, sum.fixed, sum.nested, time.Since(start).Seconds(), tr.Seed)
 }
 
 // cutPower tries the states of its share of the fixed workloads, and of random
 // ones until it has tried want. Each workload has its own random numbers, so that
 // it is the same again whatever the others did.
-func cutPower(t *testing.T, sum *tally, part int, seed uint64, want int) {
-	numbers := func() *rand.Rand { return rand.New(rand.NewPCG(seed, uint64(part)<<32|uint64(sum.workloads))) }
+func cutPower(tr *trial.Trial, sum *tally, part, want int) {
+	numbers := func() *rand.Rand { return rand.New(rand.NewPCG(tr.Seed, uint64(part)<<32|uint64(sum.workloads))) }
 	try := func(l workload, r *rand.Rand, most int) {
 		x := explorer{r: r, keep: l.keep, tidy: min(l.tidy, eager), deeper: 96}
-		x.explore(l.perform(t, r, nil), most)
+		x.explore(l.perform(tr.T, r, nil), most)
 		sum.workloads++
 		sum.states += x.states
 		sum.nested += x.nested
-		require.NoError(t, x.failed, "%s, keep %d, workload %d", l.name, l.keep, sum.workloads)
+		require.NoError(tr, x.failed, "%s, keep %d, workload %d", l.name, l.keep, sum.workloads)
 	}
 	most := 1 << 12
 	if testing.Short() {

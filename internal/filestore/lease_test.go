@@ -16,6 +16,7 @@ import (
 
 	"github.com/durablestate/durable/internal/filestore"
 	"github.com/durablestate/durable/internal/store"
+	"github.com/durablestate/durable/internal/trial"
 )
 
 func TestLeaseIsHeldUntilReleaseOrExpiry(t *testing.T) {
@@ -162,7 +163,7 @@ func TestMain(m *testing.M) {
 		child(job, os.Getenv("FILESTORE_DIR"))
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(trial.Main(m))
 }
 
 func child(job, dir string) {

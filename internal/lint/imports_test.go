@@ -15,7 +15,7 @@ const (
 )
 
 // shared are the parts of the tests that several packages share.
-var shared = []string{"internal/redistest", "internal/testkit"}
+var shared = []string{"internal/redistest", "internal/testkit", "internal/trial"}
 
 // forbidden says why f must not import path, or nothing. Programs (package main)
 // and tests may import more than the library: only the library's weight is

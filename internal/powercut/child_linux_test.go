@@ -111,7 +111,7 @@ func (j job) change(s saver, component string, ended <-chan struct{}) {
 
 // A process is a child that runs.
 type process struct {
-	t      *testing.T
+	t      testing.TB
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
 	out    *bufio.Reader
@@ -119,7 +119,7 @@ type process struct {
 	gone   bool
 }
 
-func start(t *testing.T, j job) *process {
+func start(t testing.TB, j job) *process {
 	t.Helper()
 	exe, err := os.Executable()
 	require.NoError(t, err)

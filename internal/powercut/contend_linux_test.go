@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/internal/trial"
 )
 
 // Processes that want the same directory at the same time.
@@ -54,7 +54,7 @@ func contended(version uint64, writeID string) []byte {
 
 // contest is what is known from outside about the processes that contend.
 type contest struct {
-	t    *testing.T
+	t    *trial.Trial
 	dir  string
 	won  map[uint64]string // who was told to have saved the version
 	last uint64
@@ -62,7 +62,7 @@ type contest struct {
 }
 
 func newContest(t *testing.T) *contest {
-	return &contest{t: t, dir: t.TempDir(), won: map[uint64]string{}}
+	return &contest{t: trial.Begin(t), dir: t.TempDir(), won: map[uint64]string{}}
 }
 
 func (c *contest) start(epoch uint64) *process {
@@ -107,8 +107,7 @@ func (c *contest) open() *durable.FileAdapter {
 
 func TestCrash_two_processes_and_kills_one_winner_per_version(t *testing.T) {
 	c := newContest(t)
-	reader := c.open()
-	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
+	reader, random := c.open(), c.t.Random
 	both := [2]*process{c.start(1), c.start(1)}
 	kills := number(t, "DURABLE_CRASH_KILLS", 20, 60) / 4
 	for range kills {
@@ -138,8 +137,8 @@ func TestCrash_two_processes_and_kills_one_winner_per_version(t *testing.T) {
 // Whoever sleeps in the middle of a save, or while it holds the lock for
 // deleting, must not harm what a successor saved meanwhile.
 func TestCrash_stopped_process_is_fenced_when_it_goes_on(t *testing.T) {
-	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
 	c := newContest(t)
+	random := c.t.Random
 	rounds := number(t, "DURABLE_CRASH_KILLS", 12, 40) / 4
 	waited := 0
 	for epoch := uint64(1); epoch <= 2*uint64(rounds); epoch += 2 {

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/durablestate/durable/internal/trial"
 )
 
 const (
@@ -31,7 +33,7 @@ func TestMain(m *testing.M) {
 			os.Exit(code)
 		}
 	}
-	os.Exit(m.Run())
+	os.Exit(trial.Main(m))
 }
 
 // runApart runs the tests in a mount namespace of their own. When its last

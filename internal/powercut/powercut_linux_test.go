@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/internal/trial"
 	"github.com/durablestate/durable/internal/vfs"
 )
 
@@ -26,12 +25,12 @@ import (
 // change of each component, or the one after it, of which nobody was told.
 //
 // DURABLE_CRASH_CUTS sets the number of cuts of each file system,
-// DURABLE_CRASH_SEED the seed.
+// DURABLE_SEED the seed.
 
-func TestPowerCut_on_ext4_loses_nothing(t *testing.T) { newTrial(t, ext4, "adapter").lossless(1) }
-func TestPowerCut_on_xfs_loses_nothing(t *testing.T)  { newTrial(t, xfs, "adapter").lossless(1) }
+func TestPowerCut_on_ext4_loses_nothing(t *testing.T) { newOutages(t, ext4, "adapter").lossless(1) }
+func TestPowerCut_on_xfs_loses_nothing(t *testing.T)  { newOutages(t, xfs, "adapter").lossless(1) }
 func TestPowerCut_on_an_overlay_loses_nothing(t *testing.T) {
-	newTrial(t, overlay, "adapter").lossless(4)
+	newOutages(t, overlay, "adapter").lossless(4)
 }
 
 // The trial must be able to fail: it finds the step that the popular packages
@@ -39,7 +38,7 @@ func TestPowerCut_on_an_overlay_loses_nothing(t *testing.T) {
 func TestPowerCut_shows_when_the_directory_is_not_synced(t *testing.T) {
 	for _, fs := range []fileSystem{ext4, xfs} {
 		t.Run(fs.String(), func(t *testing.T) {
-			r := newTrial(t, fs, "by hand without directory fsync")
+			r := newOutages(t, fs, "by hand without directory fsync")
 			most := max(5, number(t, "DURABLE_CRASH_CUTS", 50, 100)/10)
 			for r.run(most); r.lost+r.resurrected == 0 && r.cuts < 10*most; r.run(r.cuts + 1) {
 				// a few cuts may all fall on a moment in which nothing was on its way
@@ -53,7 +52,7 @@ func TestPowerCut_shows_when_the_directory_is_not_synced(t *testing.T) {
 
 func TestPowerCut_shows_nothing_when_all_is_synced_by_hand(t *testing.T) {
 	for _, fs := range []fileSystem{ext4, xfs} {
-		t.Run(fs.String(), func(t *testing.T) { newTrial(t, fs, "by hand").lossless(8) })
+		t.Run(fs.String(), func(t *testing.T) { newOutages(t, fs, "by hand").lossless(8) })
 	}
 }
 
@@ -76,16 +75,16 @@ func TestPowerCut_sync_of_a_directory_whose_file_system_died_is_an_error(t *test
 	}
 }
 
-// A trial cuts the power of one file system many times.
-type trial struct {
+// outages cut the power of one file system many times.
+type outages struct {
 	*disk
-	kind   string // of saver
-	plan   plan
-	random *rand.Rand
-	boot   int
-	known  map[string]known
-	epoch  uint64 // highest of a lease that the child had
-	probe  int    // the last change of the probe, which the parent saves after each recovery
+	t     *trial.Trial
+	kind  string // of saver
+	plan  plan
+	boot  int
+	known map[string]known
+	epoch uint64 // highest of a lease that the child had
+	probe int    // the last change of the probe, which the parent saves after each recovery
 
 	cuts, early, acked             int
 	lost, torn, mixed, resurrected int
@@ -99,21 +98,13 @@ type known struct {
 	acked   int    // the last acknowledged change of this boot
 }
 
-func newTrial(t *testing.T, fs fileSystem, kind string) *trial {
-	seed := rand.Uint64()
-	if text := os.Getenv("DURABLE_CRASH_SEED"); text != "" {
-		var err error
-		seed, err = strconv.ParseUint(text, 10, 64)
-		require.NoError(t, err, "DURABLE_CRASH_SEED must be a number")
-	}
-	t.Logf("seed %d", seed)
-	return &trial{
-		disk: newDisk(t, fs), kind: kind, plan: plan{seed}, random: rand.New(rand.NewPCG(seed, 0)), known: map[string]known{},
-	}
+func newOutages(t *testing.T, fs fileSystem, kind string) *outages {
+	tr := trial.Begin(t)
+	return &outages{disk: newDisk(t, fs), t: tr, kind: kind, plan: plan{tr.Seed}, known: map[string]known{}}
 }
 
 // lossless runs a share of the cuts and wants nothing to be missing.
-func (r *trial) lossless(share int) {
+func (r *outages) lossless(share int) {
 	r.run(number(r.t, "DURABLE_CRASH_CUTS", 12, 48) / share)
 	what := r.fs.String()
 	if r.kind != "adapter" {
@@ -124,24 +115,24 @@ func (r *trial) lossless(share int) {
 	require.Zero(r.t, r.lost+r.torn+r.mixed+r.resurrected)
 }
 
-func (r *trial) summary(what string) {
+func (r *outages) summary(what string) {
 	r.t.Logf("crash: %s: cuts=%d acknowledged=%d lost=%d torn=%d mixed=%d resurrected=%d unacknowledged_kept=%d seed=%d",
 		what, r.cuts, r.acked, r.lost, r.torn, r.mixed, r.resurrected, r.dropped, r.plan.seed)
 }
 
-func (r *trial) run(cuts int) {
+func (r *outages) run(cuts int) {
 	for r.cuts < cuts && !r.t.Failed() {
 		r.round()
 	}
 }
 
 // round boots a child, cuts the power and looks what is there.
-func (r *trial) round() {
+func (r *outages) round() {
 	r.boot++
 	p := start(r.t, job{Do: "write", Kind: r.kind, Dir: r.dir, Seed: r.plan.seed, Boot: r.boot})
 	told := make(chan []string)
 	go func() { told <- p.lines() }()
-	switch r.random.IntN(5) {
+	switch r.t.Random.IntN(5) {
 	case 0: // perhaps before it has opened the store
 		time.Sleep(r.moment() / 4)
 	case 1: // while it closes the store
@@ -153,7 +144,7 @@ func (r *trial) round() {
 	}
 	// Where the file system dies under a process that lives on, the process
 	// must be told. The protocol by hand is not told by XFS.
-	if r.kind != "adapter" || r.random.IntN(2) == 0 {
+	if r.kind != "adapter" || r.t.Random.IntN(2) == 0 {
 		p.freeze()
 	}
 	r.cut()
@@ -162,14 +153,14 @@ func (r *trial) round() {
 	r.take(<-told)
 	r.reboot()
 	r.look()
-	if r.kind == "adapter" && r.random.IntN(3) == 0 { // once more, into the recovery
+	if r.kind == "adapter" && r.t.Random.IntN(3) == 0 { // once more, into the recovery
 		r.recoverAndCut()
 	}
 }
 
 // moment is a random while.
-func (r *trial) moment() time.Duration {
-	return time.Duration(r.random.Int64N(int64(100 * time.Millisecond)))
+func (r *outages) moment() time.Duration {
+	return time.Duration(r.t.Random.Int64N(int64(100 * time.Millisecond)))
 }
 
 // lines returns everything that the child tells until it ends.
@@ -184,7 +175,7 @@ func (p *process) lines() (lines []string) {
 }
 
 // take notes what the child told.
-func (r *trial) take(lines []string) {
+func (r *outages) take(lines []string) {
 	before := r.acked
 	for _, line := range lines {
 		word, rest, _ := strings.Cut(line, " ")
@@ -216,7 +207,7 @@ func (r *trial) take(lines []string) {
 }
 
 // failedByTheCut wants line to tell of the only reason why a change may fail.
-func failedByTheCut(t *testing.T, line string) {
+func failedByTheCut(t testing.TB, line string) {
 	for _, text := range []string{"input/output error", "read-only file system", "structure needs cleaning"} {
 		if strings.HasPrefix(line, "failed ") && strings.Contains(line, text) {
 			return
@@ -226,7 +217,7 @@ func failedByTheCut(t *testing.T, line string) {
 }
 
 // look compares what is there with what must be, and saves the probe.
-func (r *trial) look() {
+func (r *outages) look() {
 	s, err := openSaver(r.kind, r.dir)
 	require.NoError(r.t, err, "the store cannot be opened after cut %d", r.cuts)
 	for _, c := range components {
@@ -241,7 +232,7 @@ func (r *trial) look() {
 
 // compare finds out which change of component is there and makes it the one from
 // which the next boot goes on.
-func (r *trial) compare(s saver, component string) {
+func (r *outages) compare(s saver, component string) {
 	k := r.known[component]
 	data, version, err := s.load(component)
 	found, whole := r.plan.parse(data)
@@ -283,7 +274,7 @@ func (r *trial) compare(s saver, component string) {
 func (p plan) gone(c change) bool { return c == change{} || p.deletes(c) }
 
 // allowed reports whether what is there is what c left.
-func (r *trial) allowed(absent bool, found, c change) bool {
+func (r *outages) allowed(absent bool, found, c change) bool {
 	if r.plan.gone(c) {
 		return absent
 	}
@@ -291,7 +282,7 @@ func (r *trial) allowed(absent bool, found, c change) bool {
 }
 
 // complain tells of a loss, unless losses are what is wanted.
-func (r *trial) complain(format string, args ...any) {
+func (r *outages) complain(format string, args ...any) {
 	if !strings.Contains(r.kind, "without") {
 		r.t.Errorf("cut %d: "+format, append([]any{r.cuts}, args...)...)
 	}
@@ -299,7 +290,7 @@ func (r *trial) complain(format string, args ...any) {
 
 // lookDeeper wants every older generation whole, every component that has state
 // and no other in the list, and whoever owned before refused.
-func (r *trial) lookDeeper(a *adapter) {
+func (r *outages) lookDeeper(a *adapter) {
 	listed := map[string]bool{}
 	for id, err := range a.ListComponents(ctx) {
 		require.NoError(r.t, err)
@@ -330,7 +321,7 @@ const probe = "probe"
 
 // compareProbe wants the probe that was saved after the last recovery, and saves
 // the next one: the store takes writes.
-func (r *trial) compareProbe(s saver) {
+func (r *outages) compareProbe(s saver) {
 	data, _, err := s.load(probe)
 	want := r.plan.data(change{probe, 0, r.probe})
 	if r.probe > 0 && (err != nil || string(data) != string(want)) {
@@ -344,11 +335,11 @@ func (r *trial) compareProbe(s saver) {
 
 // recoverAndCut cuts the power again while the store is open and after the probe
 // was saved: nothing that the recovery did may have harmed what it found.
-func (r *trial) recoverAndCut() {
+func (r *outages) recoverAndCut() {
 	s, err := openSaver(r.kind, r.dir)
 	require.NoError(r.t, err)
 	r.compareProbe(s)
-	if r.random.IntN(2) == 0 {
+	if r.t.Random.IntN(2) == 0 {
 		require.NoError(r.t, s.close())
 	}
 	r.cut()

@@ -18,6 +18,7 @@ import (
 	"github.com/durablestate/durable/internal/redisstore"
 	"github.com/durablestate/durable/internal/redistest"
 	"github.com/durablestate/durable/internal/store"
+	"github.com/durablestate/durable/internal/trial"
 )
 
 var ctx = context.Background()
@@ -28,6 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(searched(func() int {
 		code := m.Run()
 		printTable()
+		trial.Print(os.Stdout)
 		return code
 	}))
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/durablestate/durable/internal/redisstore"
 	"github.com/durablestate/durable/internal/redistest"
 	"github.com/durablestate/durable/internal/store"
+	"github.com/durablestate/durable/internal/trial"
 )
 
 // A keeper is what a writer needs of a store, so that mutants can be one.
@@ -36,8 +37,8 @@ const randomWriters = 6
 // shows the last 100.
 const gathered = 60
 
-// A trial is one history under random faults.
-type trial struct {
+// An ordeal is one history under random faults.
+type ordeal struct {
 	t     *testing.T
 	e     *env
 	proxy *faultproxy.Proxy
@@ -54,28 +55,16 @@ type trial struct {
 // faultsMode reports whether the long tests were asked for.
 func faultsMode() bool { return os.Getenv("DURABLE_FAULTS") == "1" }
 
-// seed returns the one of DURABLE_SEED, else a new one, and prints it.
-func seed(t *testing.T) uint64 {
-	n := rand.Uint64()
-	if s := os.Getenv("DURABLE_SEED"); s != "" {
-		var err error
-		n, err = strconv.ParseUint(s, 10, 64)
-		require.NoError(t, err)
-	}
-	t.Logf("DURABLE_SEED=%d", n)
-	return n
-}
-
-// runTrial has six processes save one component through accidents for a while
+// runOrdeal has six processes save one component through accidents for a while
 // and returns what they and the store saw.
-func runTrial(t *testing.T, seed uint64, length time.Duration, open func(e *env) keeper) (*trial, historycheck.History) {
+func runOrdeal(t *testing.T, seed uint64, length time.Duration, open func(e *env) keeper) (*ordeal, historycheck.History) {
 	e := newEnv(t, redistest.Start(t).URL(), nil)
 	p, err := faultproxy.Start(strings.TrimPrefix(e.url, "redis://"))
 	require.NoError(t, err)
 	defer p.Close()
 	via := *e
 	via.url = "redis://" + p.Addr() + "?dial_timeout=1s"
-	tr := &trial{t: t, e: e, proxy: p, id: "c", chain: map[historycheck.Attempt]bool{}}
+	tr := &ordeal{t: t, e: e, proxy: p, id: "c", chain: map[historycheck.Attempt]bool{}}
 	chance := lockedRand(seed)
 	p.Each(func(request []byte) faultproxy.Fault { return draw(chance(1000)) })
 	var wg sync.WaitGroup
@@ -123,7 +112,7 @@ func draw(n int) faultproxy.Fault {
 }
 
 // trouble delivers what was held back, cuts, and freezes for moments.
-func (tr *trial) trouble(r *rand.Rand) {
+func (tr *ordeal) trouble(r *rand.Rand) {
 	for !tr.stop.Load() {
 		time.Sleep(time.Duration(1+r.IntN(20)) * time.Millisecond)
 		switch r.IntN(12) {
@@ -140,7 +129,7 @@ func (tr *trial) trouble(r *rand.Rand) {
 }
 
 // process loads and saves until the trial ends.
-func (tr *trial) process(n int, r *rand.Rand, k keeper) {
+func (tr *ordeal) process(n int, r *rand.Rand, k keeper) {
 	for i := 0; !tr.stop.Load(); i++ {
 		start := tr.clock.Add(1)
 		snap, err := k.Load(tr.limited(r), tr.id)
@@ -172,7 +161,7 @@ func size(r *rand.Rand) int {
 }
 
 // save tries until it knows the outcome, or gives up.
-func (tr *trial) save(n int, r *rand.Rand, k keeper, s *store.Snapshot) {
+func (tr *ordeal) save(n int, r *rand.Rand, k keeper, s *store.Snapshot) {
 	doubt := false
 	for range 3 {
 		var err error
@@ -195,14 +184,14 @@ func (tr *trial) save(n int, r *rand.Rand, k keeper, s *store.Snapshot) {
 }
 
 // limited returns a context that sometimes ends early.
-func (tr *trial) limited(r *rand.Rand) context.Context {
+func (tr *ordeal) limited(r *rand.Rand) context.Context {
 	c, cancel := context.WithTimeout(ctx, time.Duration(5+r.IntN(200))*time.Millisecond)
 	tr.t.Cleanup(cancel)
 	return c
 }
 
 // pace keeps writes from outrunning the gathering of the chain.
-func (tr *trial) pace(write func()) {
+func (tr *ordeal) pace(write func()) {
 	tr.mu.Lock()
 	tr.tries++
 	due := tr.tries >= gathered
@@ -214,7 +203,7 @@ func (tr *trial) pace(write func()) {
 }
 
 // gather reads which saves the store holds.
-func (tr *trial) gather() {
+func (tr *ordeal) gather() {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	tr.tries = 0
@@ -238,11 +227,11 @@ func parse(s string) uint64 {
 	return n
 }
 
-func (tr *trial) last() uint64 {
+func (tr *ordeal) last() uint64 {
 	return parse(tr.e.client.GetRange(ctx, tr.e.side(tr.id, "f"), 29, 48).Val())
 }
 
-func (tr *trial) note(n int, kind historycheck.Kind, outcome historycheck.Outcome, a store.Attempt, start int64) {
+func (tr *ordeal) note(n int, kind historycheck.Kind, outcome historycheck.Outcome, a store.Attempt, start int64) {
 	end := tr.clock.Add(1)
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -265,13 +254,14 @@ func TestRandomFaultsLeaveASoundHistory(t *testing.T) {
 	if faultsMode() {
 		length = time.Minute
 	}
-	tr, h := runTrial(t, seed(t), length, func(e *env) keeper { return e.open(redisstore.Options{Keep: 100}) })
+	long := trial.Begin(t)
+	tr, h := runOrdeal(t, long.Seed, length, func(e *env) keeper { return e.open(redisstore.Options{Keep: 100}) })
 	t.Logf("%d writers, %s: %d calls, %d saves acknowledged, %d versions; lost replies %d, cut %d, held back %d; violations %d",
 		randomWriters, length, len(h.Ops), acked(h), len(h.Chain), tr.proxy.Count(faultproxy.LoseReply), tr.proxy.Count(faultproxy.Cut),
 		tr.proxy.Count(faultproxy.Hold), len(historycheck.Check(h)))
-	require.Empty(t, historycheck.Check(h))
-	require.NotZero(t, acked(h))
-	require.NotZero(t, tr.proxy.Count(faultproxy.LoseReply)+tr.proxy.Count(faultproxy.Cut)+tr.proxy.Count(faultproxy.Hold))
+	require.Empty(long, historycheck.Check(h))
+	require.NotZero(long, acked(h))
+	require.NotZero(long, tr.proxy.Count(faultproxy.LoseReply)+tr.proxy.Count(faultproxy.Cut)+tr.proxy.Count(faultproxy.Hold))
 }
 
 // replaceScript makes the client send other scripts in the place of some, which
@@ -325,17 +315,18 @@ func TestTheHistoryCheckCanFail(t *testing.T) {
 		"any repeat will do":   mutant(t, "return done(own and 'OK' or 'CONFLICT', epoch, version)", "return done('OK', epoch, version)"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := seed(t)
+			found := trial.Begin(t)
+			s := found.Seed
 			for range 60 {
-				_, h := runTrial(t, s, 500*time.Millisecond, open)
+				_, h := runOrdeal(t, s, 500*time.Millisecond, open)
 				if wrong := historycheck.Check(h); len(wrong) > 0 {
 					t.Log(wrong[0])
 					return
 				}
-				require.NotZero(t, acked(h), "the mutant works at all")
+				require.NotZero(found, acked(h), "the mutant works at all")
 				s++
 			}
-			t.Fatal("not found out")
+			found.Fatalf("not found out")
 		})
 	}
 }

@@ -6,7 +6,8 @@
 // of which the first figure is what was done (cuts, kills, states), and
 // acknowledged, lost, torn and mixed have columns of their own. It fails when a
 // test fails or is skipped, when something was lost, torn or mixed, and when a
-// row that must be there is missing.
+// row that must be there is missing. Below the table stands what the
+// trials say at their end (see package trial), those that failed last.
 package main
 
 import (
@@ -24,10 +25,8 @@ var command = []string{"test", "-json", "-count=1", "-p=1", "-timeout=30m", "-ru
 
 func main() {
 	begin := time.Now()
-	t := &table{required: []string{
-		"power cuts, simulated", "power cuts, ext4", "power cuts, xfs", "kills, file",
-		"errors injected at every operation", "mutants of the protocol", "bit flips, every one",
-	}}
+	t := newTable("power cuts, simulated", "power cuts, ext4", "power cuts, xfs", "kills, file",
+		"errors injected at every operation", "mutants of the protocol", "bit flips, every one")
 	err := run(t, exec.Command("go", append(append(command, os.Args[1:]...), "./...")...))
 	if err != nil && len(t.problems) == 0 {
 		t.problem("go test: %v", err)

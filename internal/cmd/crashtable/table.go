@@ -25,6 +25,8 @@ type table struct {
 	rows     []row
 	problems []string
 	output   map[string]string // of tests that run
+	passed   []string          // verdicts of trials
+	failed   []string
 }
 
 // A row is one line of a test.
@@ -40,6 +42,10 @@ var (
 	columns = []string{"acknowledged", "lost", "torn", "mixed"}
 )
 
+func newTable(required ...string) *table {
+	return &table{required: required, output: map[string]string{}}
+}
+
 // take takes one event and returns what to show of it at once.
 func (t *table) take(e event) (show string) {
 	id := strings.TrimSuffix(e.Package+" "+e.Test, " ")
@@ -49,9 +55,7 @@ func (t *table) take(e event) (show string) {
 			t.rows = append(t.rows, newRow(m[1], strings.Fields(m[2])))
 			show = "     " + m[0]
 		}
-		if t.output == nil {
-			t.output = map[string]string{}
-		}
+		t.hear(strings.TrimRight(e.Output, "\n"))
 		t.output[id] += e.Output
 	case "pass":
 		delete(t.output, id)
@@ -68,6 +72,19 @@ func (t *table) take(e event) (show string) {
 		}
 	}
 	return show
+}
+
+// hear keeps what is a line of a trial's verdict.
+func (t *table) hear(line string) {
+	text, found := strings.CutPrefix(line, "trial: ")
+	_, text, _ = strings.Cut(text, ": ")
+	switch {
+	case !found:
+	case strings.HasPrefix(text, "passed, seed ") || strings.HasPrefix(text, "skipped, seed "):
+		t.passed = append(t.passed, line)
+	default:
+		t.failed = append(t.failed, line)
+	}
 }
 
 // unfinished returns what the test or the package id printed, and with a package
@@ -125,6 +142,9 @@ func (t *table) print(w io.Writer) bool {
 	printCells(w, cells)
 	for _, p := range t.problems {
 		fmt.Fprintln(w, "PROBLEM:", p)
+	}
+	for _, line := range append(t.passed, t.failed...) {
+		fmt.Fprintln(w, line)
 	}
 	return len(t.problems) == 0
 }

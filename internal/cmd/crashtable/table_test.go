@@ -10,7 +10,7 @@ import (
 func output(text string) event { return event{Action: "output", Package: "p", Test: "T", Output: text} }
 
 func TestTable_shows_each_line_of_the_form_and_is_good(t *testing.T) {
-	tab := &table{required: []string{"power cuts, ext4"}}
+	tab := newTable("power cuts, ext4")
 	tab.take(output("    x_test.go:3: crash: power cuts, ext4: cuts=1000 acknowledged=7 lost=0 torn=0 mixed=0 kept_more=3 seed=42\n"))
 	tab.take(output("    x_test.go:3: crash: must lose: cuts=10 expected_losses=9\n"))
 	tab.take(output("a crash: of another kind\n"))
@@ -34,7 +34,7 @@ func TestTable_is_not_good_when_anything_is_lost_failed_skipped_or_missing(t *te
 		"PROBLEM: p T was skipped":            {{Action: "skip", Package: "p", Test: "T"}},
 		`PROBLEM: there is no row "required"`: {},
 	} {
-		tab := &table{required: []string{"required"}}
+		tab := newTable("required")
 		if len(events) > 0 {
 			tab.take(output("crash: required: cuts=1"))
 		}
@@ -49,16 +49,26 @@ func TestTable_is_not_good_when_anything_is_lost_failed_skipped_or_missing(t *te
 }
 
 func TestTable_a_package_without_such_tests_is_no_problem(t *testing.T) {
-	tab := &table{}
+	tab := newTable()
 	tab.take(event{Action: "skip", Package: "p"})
 	require.True(t, tab.print(&strings.Builder{}))
 }
 
 func TestTable_shows_what_a_test_printed_that_died_with_its_process(t *testing.T) {
-	tab := &table{}
+	tab := newTable()
 	tab.take(output("seed 42\n"))
 	tab.take(event{Action: "output", Package: "p", Output: "signal: killed\n"})
 	tab.take(event{Action: "output", Package: "another", Test: "T", Output: "not this\n"})
 
 	require.Equal(t, "signal: killed\nseed 42\n", tab.take(event{Action: "fail", Package: "p"}))
+}
+
+func TestTable_ends_with_the_verdicts_of_trials_and_those_that_failed_last(t *testing.T) {
+	tab := newTable()
+	for _, text := range []string{"trial: TestB: FAILED, seed 2\n", "trial: TestB: 3 changes are gone\n", "trial: TestB: again: DURABLE_SEED=2 go test\n", "trial: TestA: passed, seed 1\n"} {
+		tab.take(event{Action: "output", Package: "p", Output: text})
+	}
+	var b strings.Builder
+	tab.print(&b)
+	require.True(t, strings.HasSuffix(b.String(), "trial: TestA: passed, seed 1\ntrial: TestB: FAILED, seed 2\ntrial: TestB: 3 changes are gone\ntrial: TestB: again: DURABLE_SEED=2 go test\n"), b.String())
 }

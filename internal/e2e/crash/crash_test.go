@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/durablestate/durable/internal/redistest"
+	"github.com/durablestate/durable/internal/trial"
 )
 
 // The crash tests kill a process that changes state as fast as it can, start it
@@ -53,10 +53,8 @@ func killCount(t *testing.T, normal int) int {
 
 // crash is one crash test.
 type crash struct {
-	t      *testing.T
-	store  string
-	random *rand.Rand
-	seed   uint64
+	t     *trial.Trial
+	store string
 
 	lineages map[string]*lineage
 	booted   bool // some child had the lease
@@ -80,14 +78,7 @@ type lineage struct {
 }
 
 func newCrash(t *testing.T, store string) *crash {
-	c := &crash{t: t, store: store, seed: rand.Uint64(), lineages: map[string]*lineage{}}
-	if text := os.Getenv("DURABLE_CRASH_SEED"); text != "" {
-		var err error
-		c.seed, err = strconv.ParseUint(text, 10, 64)
-		require.NoError(t, err, "DURABLE_CRASH_SEED must be a number")
-	}
-	t.Logf("seed %d", c.seed)
-	c.random = rand.New(rand.NewPCG(c.seed, 0))
+	c := &crash{t: trial.Begin(t), store: store, lineages: map[string]*lineage{}}
 	for _, comp := range newComponents() {
 		c.lineages[comp.id] = &lineage{hashes: []string{""}}
 	}
@@ -98,7 +89,7 @@ func newCrash(t *testing.T, store string) *crash {
 func (c *crash) run(kills int, server *redistest.Server) {
 	for killed := 0; killed < kills && !c.t.Failed(); {
 		p := c.start()
-		switch n := c.random.IntN(8); {
+		switch n := c.t.Random.IntN(8); {
 		case n == 0:
 			c.end(p)
 			continue
@@ -122,13 +113,13 @@ func (c *crash) run(kills int, server *redistest.Server) {
 	}
 	// A torn or mixed state has failed the test before.
 	c.t.Logf("crash: kills, %s: kills=%d acknowledged=%d lost=%d torn=0 mixed=0 before_a_commit=%d orderly_ends=%d saves=%d unacknowledged_lost=%d seed=%d",
-		what, kills, c.total, c.lost, c.early, c.orderly, c.saves, c.dropped, c.seed)
+		what, kills, c.total, c.lost, c.early, c.orderly, c.saves, c.dropped, c.t.Seed)
 	require.Positive(c.t, c.total)
 }
 
 // moment is a random while.
 func (c *crash) moment() time.Duration {
-	return time.Duration(1 + c.random.IntN(int(50*time.Millisecond)))
+	return time.Duration(1 + c.t.Random.IntN(int(50*time.Millisecond)))
 }
 
 // killServer kills the server at a random moment and starts it again. Half of
@@ -136,7 +127,7 @@ func (c *crash) moment() time.Duration {
 func (c *crash) killServer(p *process, server *redistest.Server) {
 	c.until(p, c.moment(), nil)
 	server.Kill()
-	if c.random.IntN(2) == 0 {
+	if c.t.Random.IntN(2) == 0 {
 		c.kill(p)
 		server.Restart()
 		return

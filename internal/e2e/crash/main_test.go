@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"github.com/durablestate/durable/internal/trial"
 )
 
 // childEnv makes the test binary a child of a crash test. Its value is
@@ -13,7 +15,7 @@ const childEnv = "DURABLE_CRASH_CHILD"
 func TestMain(m *testing.M) {
 	store := os.Getenv(childEnv)
 	if store == "" {
-		os.Exit(m.Run())
+		os.Exit(trial.Main(m))
 	}
 	if err := runChild(store); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strconv"
@@ -19,20 +18,22 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/durablestate/durable/internal/redistest"
+	"github.com/durablestate/durable/internal/trial"
 )
 
 // The hand-over tests replace a process that commits as fast as it can, again and
 // again and in every way: told to end, killed, put to sleep and woken up after
 // its successor has taken over, superseded by its own name. Old and new overlap.
-// DURABLE_HANDOVERS sets the number of replacements for each store.
+// DURABLE_HANDOVERS sets the number of replacements for each store, DURABLE_SEED
+// repeats the plan of a trial.
 
 func TestHandover_file(t *testing.T) {
-	newHandover(t, "file "+t.TempDir(), "", nil).mustBeSafe(handovers(t))
+	newHandover(t, "file "+t.TempDir(), "", nil).mustBeSafe()
 }
 
 func TestHandover_redis_server(t *testing.T) {
 	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
-	newHandover(t, "redis "+server.URL(), "", server).mustBeSafe(handovers(t))
+	newHandover(t, "redis "+server.URL(), "", server).mustBeSafe()
 }
 
 // What these two do is what the tests above would have to notice.
@@ -49,18 +50,18 @@ func TestHandover_with_leases_and_no_fence_is_found_unsafe(t *testing.T) {
 	require.NotZero(t, v.splits, "the predecessor wakes up and commits")
 }
 
-// handovers returns the ways in which to replace a process, each as often as the
+// plan returns the ways in which to replace a process, each as often as the
 // others and in random order.
-func handovers(t *testing.T) []string {
+func (h *handover) plan() []string {
 	n := len(allKinds)
 	if text := os.Getenv("DURABLE_HANDOVERS"); text != "" {
 		var err error
 		n, err = strconv.Atoi(text)
-		require.NoError(t, err, "DURABLE_HANDOVERS must be a number")
+		require.NoError(h.t, err, "DURABLE_HANDOVERS must be a number")
 	}
 	var list []string
 	for len(list) < n {
-		for _, i := range rand.Perm(len(allKinds)) {
+		for _, i := range h.t.Random.Perm(len(allKinds)) {
 			list = append(list, allKinds[i])
 		}
 	}
@@ -70,7 +71,7 @@ func handovers(t *testing.T) []string {
 // handover is one hand-over test.
 type handover struct {
 	*judge
-	t      *testing.T
+	t      *trial.Trial
 	store  string
 	mutant string
 	server *redistest.Server // to restart in between; nil: none
@@ -106,13 +107,14 @@ type process struct {
 }
 
 func newHandover(t *testing.T, store, mutant string, server *redistest.Server) *handover {
-	return &handover{judge: newJudge(), t: t, store: store, mutant: mutant, server: server, began: time.Now(), events: make(chan event, 1024)}
+	return &handover{judge: newJudge(), t: trial.Begin(t), store: store, mutant: mutant, server: server, began: time.Now(), events: make(chan event, 1024)}
 }
 
-func (h *handover) mustBeSafe(kinds []string) {
+func (h *handover) mustBeSafe() {
+	kinds := h.plan()
 	v := h.run(kinds)
 	require.Zero(h.t, v, "%s", strings.Join(h.back, "\n"))
-	require.Equal(h.t, len(kinds), h.handovers)
+	require.Equal(h.t, len(kinds), h.handovers-len(h.pauses[byFalseStart]), "every successor that was to take over did, once")
 	require.Positive(h.t, h.commits)
 }
 
@@ -123,7 +125,7 @@ func (h *handover) run(kinds []string) verdict {
 	for _, kind := range kinds {
 		h.serve()
 		p = h.replace(p, kind)
-		h.wake(len(h.asleep) > 2 || rand.IntN(2) == 0)
+		h.wake(len(h.asleep) > 2 || h.t.Random.IntN(2) == 0)
 	}
 	h.serve()
 	h.wake(true)
@@ -140,14 +142,14 @@ func (h *handover) run(kinds []string) verdict {
 
 // serve lets the owner work for a while.
 func (h *handover) serve() {
-	before, end := h.commits, time.After(time.Duration(rand.IntN(int(200*time.Millisecond))))
+	before, end := h.commits, time.After(time.Duration(h.t.Random.IntN(int(200*time.Millisecond))))
 	h.until(func() bool { return h.commits > before+50 })
 	h.pass(end)
 }
 
 // moment lets a random short while pass.
 func (h *handover) moment() {
-	h.pass(time.After(time.Duration(rand.IntN(int(30 * time.Millisecond)))))
+	h.pass(time.After(time.Duration(h.t.Random.IntN(int(30 * time.Millisecond)))))
 }
 
 // replace starts a successor, does to old what kind says, and returns the
@@ -156,8 +158,8 @@ func (h *handover) replace(old *process, kind string) *process {
 	holder := ""
 	if kind == bySameHolder {
 		holder = old.holder
-	} else if rand.IntN(4) == 0 {
-		h.falseStart()
+	} else if h.t.Random.IntN(4) == 0 {
+		h.falseStart(old)
 	}
 	next := h.start(holder, kind)
 	if kind != bySameHolder {
@@ -165,7 +167,7 @@ func (h *handover) replace(old *process, kind string) *process {
 		h.moment()
 	}
 	h.act(old, kind)
-	if h.server != nil && rand.IntN(3) == 0 {
+	if h.server != nil && h.t.Random.IntN(3) == 0 {
 		h.outage()
 	}
 	h.until(func() bool { return next.serves })
@@ -180,12 +182,19 @@ func (h *handover) replace(old *process, kind string) *process {
 	return next
 }
 
-// falseStart lets a successor die before its turn, or in the midst of it.
-func (h *handover) falseStart() {
-	p := h.start("", "")
+// falseStart lets a successor die before its turn. It may get a turn nevertheless:
+// the lease of an owner in good health ends when the server is away for too long.
+// That is a hand-over like any other, of which the owner must be told.
+func (h *handover) falseStart(owner *process) {
+	p := h.start("", byFalseStart)
 	h.until(func() bool { return p.ready })
 	h.signal(p, syscall.SIGKILL)
 	h.until(func() bool { return p.ended })
+	if _, took := h.records["busy"].startOf[p.number]; took && h.mutant == "" {
+		h.until(func() bool { return owner.ended })
+		require.True(h.t, owner.fenced, "it was not told that it is superseded: %s", owner.stderr)
+		require.Equal(h.t, "refused", owner.closed, "its late changes were not refused")
+	}
 }
 
 func (h *handover) act(p *process, kind string) {
@@ -198,7 +207,7 @@ func (h *handover) act(p *process, kind string) {
 		h.signal(p, syscall.SIGSTOP)
 	case byStopClose:
 		h.signal(p, syscall.SIGTERM)
-		h.pass(time.After(time.Duration(rand.IntN(int(5 * time.Millisecond)))))
+		h.pass(time.After(time.Duration(h.t.Random.IntN(int(5 * time.Millisecond)))))
 		h.signal(p, syscall.SIGSTOP)
 	}
 	if kind == byStopTerm {
@@ -211,7 +220,7 @@ func (h *handover) outage() {
 	h.moment()
 	h.outages++
 	h.server.Kill()
-	h.pass(time.After(time.Duration(rand.IntN(int(300 * time.Millisecond)))))
+	h.pass(time.After(time.Duration(h.t.Random.IntN(int(300 * time.Millisecond)))))
 	h.server.Restart()
 }
 

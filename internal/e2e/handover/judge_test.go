@@ -186,7 +186,8 @@ func doubled(runs []run) (count int) {
 func (j *judge) table(store string, v verdict, took time.Duration) string {
 	var all []time.Duration
 	var paused time.Duration
-	for _, kind := range allKinds {
+	kinds := append(slices.Clone(allKinds), byFalseStart)
+	for _, kind := range kinds {
 		for _, p := range j.pauses[kind] {
 			all = append(all, p)
 			paused += p
@@ -207,7 +208,7 @@ func (j *judge) table(store string, v verdict, took time.Duration) string {
 		fmt.Fprintf(w, "%s\t%d\n", row.what, row.count)
 	}
 	fmt.Fprint(w, "\npause in service\tnumber\tmedian\tp99\n")
-	for _, kind := range allKinds {
+	for _, kind := range kinds {
 		if list := j.pauses[kind]; len(list) > 0 {
 			fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", kind, len(list), quantile(list, 50), quantile(list, 99))
 		}
@@ -233,6 +234,7 @@ const (
 	byStopClose  = "SIGSTOP within Close"
 	byStopTerm   = "SIGSTOP, wakes up to close"
 	bySameHolder = "same holder, no signal"
+	byFalseStart = "one that was to die before its turn" // never planned, see falseStart
 )
 
 var allKinds = []string{byTerm, byKill, byStop, byStopClose, byStopTerm, bySameHolder}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"github.com/durablestate/durable/internal/trial"
 )
 
 // childEnv makes the test binary a child of a hand-over test. Its value is a
@@ -13,7 +15,7 @@ const childEnv = "DURABLE_HANDOVER_CHILD"
 func TestMain(m *testing.M) {
 	spec := os.Getenv(childEnv)
 	if spec == "" {
-		os.Exit(m.Run())
+		os.Exit(trial.Main(m))
 	}
 	if err := runChild(spec); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -225,6 +225,6 @@ func TestTheMapHasEveryRoomAndWhatItImports(t *testing.T) {
 
 // testsOnly reports that the package dir is there for tests.
 func testsOnly(dir string) bool {
-	of := []string{"compat", "docs", "faultproxy", "historycheck", "lint", "powercut", "redistest", "testkit", "vfs/crashfs"}
+	of := []string{"compat", "docs", "faultproxy", "historycheck", "lint", "powercut", "redistest", "testkit", "trial", "vfs/crashfs"}
 	return slices.Contains(of, strings.TrimPrefix(dir, "internal/"))
 }

@@ -9,13 +9,16 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"math"
 	"sync/atomic"
 	"time"
 
 	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
 )
+
+// maxHolder bounds the name of a lease's holder: stores bound the records that they
+// read.
+const maxHolder = 1024
 
 // Adapter puts a store behind the contract of durable.StateAdapter, durable.Owner
 // and durable.Historian. It is safe for concurrent use.
@@ -58,10 +61,9 @@ func (a *Adapter) saveNext(ctx context.Context, id string, asked, rec *store.Sna
 			rec.Epoch = f.Epoch
 		}
 		if asked.Version == 0 {
-			if f.Version == math.MaxUint64 {
-				return store.Answer(f, store.ErrConflict, "no version is left above %d", f.Version)
+			if rec.Version, err = f.NextVersion(); err != nil {
+				return err
 			}
-			rec.Version = f.Version + 1
 		}
 		err = a.Store.Save(ctx, id, rec)
 		again := asked.Epoch == 0 && errors.Is(err, store.ErrFenced) || asked.Version == 0 && errors.Is(err, store.ErrConflict)
@@ -154,10 +156,14 @@ func (a *Adapter) History(ctx context.Context, id string) ([]store.SnapshotInfo,
 // AcquireLease takes the lease name for holder.
 func (a *Adapter) AcquireLease(ctx context.Context, name, holder string, ttl time.Duration) (*store.Lease, error) {
 	return a.lease(ctx, name, func() (*store.Lease, error) {
-		if holder == "" || ttl < time.Millisecond {
-			return nil, fmt.Errorf("a lease needs a holder and a TTL of at least 1ms, not %q and %s", holder, ttl)
+		if holder == "" || len(holder) > maxHolder || ttl < time.Millisecond {
+			return nil, fmt.Errorf("a lease needs a holder of 1 to %d bytes and a TTL of at least 1ms, not %.100q and %s", maxHolder, holder, ttl)
 		}
-		return a.Store.AcquireLease(ctx, name, holder, ttl, a.seen.Load()+1)
+		atLeast, err := store.Next("epoch", a.seen.Load())
+		if err != nil {
+			return nil, err
+		}
+		return a.Store.AcquireLease(ctx, name, holder, ttl, atLeast)
 	})
 }
 

@@ -84,6 +84,7 @@ func (h *Header) parseFields(f *[fields][]byte) error {
 	h.Schema, ok[5] = parseInt(f[7])
 	h.SavedAt, ok[6] = parseTime(f[8])
 	h.PayloadLen, ok[7] = parseInt(f[10])
+	ok[7] = ok[7] && h.PayloadLen <= maxPayload
 	if ok != [8]bool{true, true, true, true, true, true, true, true} {
 		return corrupt("malformed field")
 	}

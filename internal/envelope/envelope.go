@@ -33,6 +33,10 @@ const (
 	// MaxHeaderLen bounds the header line, newline included.
 	MaxHeaderLen = 2048
 
+	// maxPayload bounds what a header may promise, so that adding its own length,
+	// or one, does not overflow. Whether there is as much is for who has the bytes.
+	maxPayload = math.MaxInt - MaxHeaderLen - 1
+
 	writeIDLen = 32
 	maxIDLen   = 255
 	maxCodec   = 64

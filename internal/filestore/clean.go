@@ -130,7 +130,7 @@ func (s *Store) clean() {
 func (s *Store) removeSome() bool {
 	s.mu.Lock()
 	s.x.exhume()
-	slices.SortFunc(s.x.garbage, func(a, b *file) int { return int(int64(a.seq - b.seq)) })
+	slices.SortFunc(s.x.garbage, bySeq)
 	last := s.x.last
 	garbage := slices.Clone(s.x.garbage[:min(len(s.x.garbage), maxRemoved)])
 	if n := len(garbage); n > 0 && garbage[n-1].seq == last { // it shows that its number was used

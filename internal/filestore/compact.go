@@ -95,7 +95,7 @@ func (x *index) victims(opts *Compaction) (list []*file) {
 	if len(small) >= opts.Merge {
 		list = append(list, small...)
 	}
-	slices.SortFunc(list, func(a, b *file) int { return int(int64(a.seq - b.seq)) })
+	slices.SortFunc(list, bySeq)
 	n, bytes := 0, int64(0)
 	for n < len(list) && n < maxMoved && (n == 0 || bytes+list[n].live <= maxMovedBytes) {
 		bytes += list[n].live
@@ -271,7 +271,10 @@ func (s *Store) tryMove(m *move) error {
 		if err == nil && !s.x.undeleted(m) {
 			err = errDied
 		}
-		c := commit{seq: s.x.last + 1, size: m.size, entries: m.entries}
+		c := commit{size: m.size, entries: m.entries}
+		if err == nil {
+			c.seq, err = s.x.next()
+		}
 		s.mu.Unlock()
 		if err == nil {
 			err = s.ensureSynced(c.seq - 1)

@@ -1,6 +1,7 @@
 package filestore
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/durablestate/durable/internal/store"
@@ -85,6 +86,9 @@ type file struct {
 	deletion bool  // it holds a deletion
 	stuck    bool  // what lives in it cannot be moved
 }
+
+// bySeq orders files by their numbers.
+func bySeq(a, b *file) int { return cmp.Compare(a.seq, b.seq) }
 
 // ref notes that something refers to the record at p.
 func (x *index) ref(p place) {

@@ -2,6 +2,7 @@ package filestore
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/durablestate/durable/internal/envelope"
@@ -84,6 +85,15 @@ func (x *index) apply(c *commit) {
 		}
 	}
 	x.unref(whole)
+}
+
+// next returns the number of the next commit.
+func (x *index) next() (uint64, error) {
+	seq, err := store.Next("commit", x.last)
+	if err != nil {
+		err = fmt.Errorf("move %s out of the directory if no program of yours wrote it: %w", commitName(x.last), err)
+	}
+	return seq, err
 }
 
 func (x *index) applyLease(p place, origin uint64, e *entry) {
@@ -220,7 +230,9 @@ func (x *index) view(c *component) view {
 	}
 	for i := len(x.damage) - 1; i >= 0 && x.damage[i].seq > v.latest; i-- {
 		v.doubt = x.damage[i].err
-		v.fence.Version++
+		if next, err := v.fence.NextVersion(); err == nil {
+			v.fence.Version = next
+		}
 		if errors.Is(v.doubt, store.ErrTooNew) {
 			v.tooNew = v.doubt
 		}

@@ -143,6 +143,6 @@ func (r *request) judgeDeletion(p *pending) {
 		return
 	}
 	r.write = true
-	r.entry = entry{id: r.id, kind: r.kind, epoch: p.fence.Epoch + 1, version: p.fence.Version}
+	r.entry = entry{id: r.id, kind: r.kind, epoch: r.snap.Epoch, version: p.fence.Version}
 	p.last, p.deleted = 0, true
 }

@@ -42,7 +42,9 @@ func (s *Store) AcquireLease(ctx context.Context, name, holder string, ttl time.
 			return nil, s.told(err)
 		}
 		if !took { // somebody else is about to take it with this epoch
-			atLeast = n.Epoch + 1
+			if atLeast, err = store.Next("epoch", n.Epoch); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		if err = s.putLease(ctx, n, at); err == nil {
@@ -207,7 +209,13 @@ func (s *Store) readLease(name string, r *leaseRecord) (*store.Lease, error) {
 	return &l, nil
 }
 
+// maxLease bounds the record of a lease: more than any name and holder take.
+const maxLease = 64 << 10
+
 func (s *Store) decodeLease(name string, r *leaseRecord) (l store.Lease, err error) {
+	if r.size > maxLease {
+		return l, fmt.Errorf("%w: the lease record in %s has %d bytes", store.ErrCorrupt, commitName(r.file.seq), r.size)
+	}
 	b, err := s.readRecord(r.place)
 	if err != nil {
 		return l, err

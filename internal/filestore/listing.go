@@ -1,7 +1,6 @@
 package filestore
 
 import (
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -95,7 +94,7 @@ type names struct {
 func sortNames(list []string) names {
 	var n names
 	for _, name := range list {
-		if seq, ok := parseCommitName(name); ok && seq != math.MaxUint64 {
+		if seq, ok := parseCommitName(name); ok {
 			n.commits = append(n.commits, seq)
 		} else if rest, ok := strings.CutPrefix(name, quarantinePrefix); ok {
 			seq, _ := parseCommitName(rest)

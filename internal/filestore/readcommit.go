@@ -12,10 +12,6 @@ import (
 	"github.com/durablestate/durable/internal/vfs"
 )
 
-// maxIndexSearch bounds how much of a damaged file's end is searched for its
-// second index.
-const maxIndexSearch = 64 << 20
-
 // readCommit reads what the commit file seq holds. Damage is part of the answer.
 // An error means that the file could not be read, which proves nothing.
 func readCommit(dir vfs.Dir, seq uint64) (commit, error) {
@@ -79,8 +75,8 @@ func single(h *envelope.Header, size int64) entry {
 }
 
 func readFirstIndex(f vfs.File, h *envelope.Header, seq uint64, size int64) ([]entry, error) {
-	if int64(h.Len()) > size {
-		return nil, fmt.Errorf("%w: the file ends in its index", store.ErrCorrupt)
+	if n := int64(h.Len()); n > size || n > maxTable {
+		return nil, fmt.Errorf("%w: a table of %d bytes in a file of %d", store.ErrCorrupt, n, size)
 	}
 	b, err := readAt(f, 0, int64(h.Len()))
 	if err != nil {
@@ -92,7 +88,7 @@ func readFirstIndex(f vfs.File, h *envelope.Header, seq uint64, size int64) ([]e
 // readLastIndex finds the copy of the index that ends the file. The last magic
 // of an intact file is that of the copy, unless ids contain the word.
 func readLastIndex(f vfs.File, seq uint64, size int64) ([]entry, error) {
-	n := min(size, maxIndexSearch)
+	n := min(size, maxTable)
 	tail, err := readAt(f, size-n, n)
 	if err != nil {
 		return nil, err
@@ -128,7 +124,10 @@ func parseBundle(b []byte, h *envelope.Header, seq uint64, size int64) ([]entry,
 	entries, err := parse(r.Data, int64(len(b)))
 	for i := range entries {
 		e := &entries[i]
-		if e.off+e.size > size {
+		if e.origin >= seq {
+			return nil, fmt.Errorf("%w: table: row %d was moved here from the later commit %d", store.ErrCorrupt, i, e.origin)
+		}
+		if e.off+e.size > size { // both are small, or there were no entries
 			e.err = fmt.Errorf("%w: the file ends at %d bytes", store.ErrCorrupt, size)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 type request struct {
 	kind   envelope.Kind
 	id     string
-	snap   store.Snapshot // of a save; its Data is the caller's until encoded. Epoch of a claim
+	snap   store.Snapshot // of a save; its Data is the caller's until encoded. Epoch of a claim, and after a deletion
 	lease  []byte         // payload of a lease record
 	again  bool           // of a save: write it although it was accepted before
 	expect store.Fence    // of a deletion: the fence it applies to

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io/fs"
 	"time"
+
+	"github.com/durablestate/durable/internal/store"
 )
 
 // refresh brings the index up to date with what other processes committed. A
@@ -46,7 +48,11 @@ func (s *Store) unchangedSince(mod time.Time) bool {
 // follow reads the commits that come after the last known one.
 func (s *Store) follow(ctx context.Context) error {
 	for ctx.Err() == nil {
-		c, err := readCommit(s.dir, s.lastCommit()+1)
+		next, err := store.Next("commit", s.lastCommit())
+		if err != nil {
+			return nil // nothing can follow
+		}
+		c, err := readCommit(s.dir, next)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
@@ -34,8 +35,22 @@ const (
 	deletedClaim = "cd" // kind of a claim of a component without state in the first format
 )
 
-// maxTableOffset bounds the offsets of the records of a bundle.
-const maxTableOffset = 1 << 30
+const (
+	// maxTableOffset bounds the offsets and lengths of the records of a bundle, which
+	// an index holds in few bits. A bundle has less by far: see maxBatchBytes.
+	maxTableOffset = 1 << 30
+	// maxTable bounds the envelope of a table: more than twice what the records of
+	// a commit, or of a file of moved ones, can take.
+	maxTable = 16 << 20
+	maxRows  = 1 << 16 // likewise
+)
+
+// plausible reports that e may be row n of a table. Its numbers come from outside,
+// and are looked at before anything is made of them.
+func (e *entry) plausible(n int) bool {
+	return n < maxRows && e.size > 0 && e.size <= maxTableOffset && e.off < maxTableOffset &&
+		(e.kind == envelope.Lease || envelope.ValidID(e.id))
+}
 
 // appendTable appends the table of the commit seq.
 func appendTable(dst, scratch []byte, seq uint64, entries []entry) (_, payload []byte, err error) {
@@ -106,8 +121,8 @@ func (r *rowReader) string() string {
 
 // parseTable reads the payload of a table whose records begin at off.
 func parseTable(payload []byte, off int64) ([]entry, error) {
-	const least = 7 // bytes of a row
-	entries := make([]entry, 0, len(payload)/least/4+1)
+	const usual = 28 // bytes of a row, or more
+	entries := make([]entry, 0, min(len(payload)/usual, maxRows)+1)
 	r := rowReader{b: payload, text: string(payload)}
 	epoch := uint64(0)
 	for len(r.b) > 0 {
@@ -119,18 +134,17 @@ func parseTable(payload []byte, off int64) ([]entry, error) {
 		}
 		epoch += uint64(r.varint())
 		e.epoch, e.version, e.writeID = epoch, r.uvarint(), r.string()
-		size := r.uvarint()
+		e.off, e.size = off, int64(min(r.uvarint(), math.MaxInt64))
 		moved := kind&movedFlag != 0
 		if moved {
 			e.origin = r.uvarint()
 		}
-		if r.bad || size == 0 || size > maxTableOffset || off > maxTableOffset || moved && e.origin == 0 {
+		if r.bad || !e.plausible(len(entries)) || moved && e.origin == 0 {
 			return nil, fmt.Errorf("%w: table: row %d does not read", store.ErrCorrupt, len(entries))
 		}
 		if !known(e.kind) {
 			return nil, fmt.Errorf("%w: table: record of kind %q", store.ErrTooNew, e.kind)
 		}
-		e.off, e.size = off, int64(size)
 		off += e.size
 		entries = append(entries, e)
 	}
@@ -154,7 +168,9 @@ func parseIndex(payload []byte, off int64) ([]entry, error) {
 		if err := e.parse(l); err != nil {
 			return nil, err
 		}
-		e.off = off
+		if e.off = off; !e.plausible(i) {
+			return nil, fmt.Errorf("%w: index: line %d does not read", store.ErrCorrupt, i)
+		}
 		off += e.size
 	}
 	return entries, nil
@@ -171,8 +187,8 @@ func (e *entry) parse(fields []json.RawMessage) error {
 		}
 	}
 	e.deleted = kind == deletedClaim
-	if kind == "" || len(kind) > 1 && !e.deleted || e.size <= 0 {
-		return fmt.Errorf("%w: index: record of kind %q and %d bytes", store.ErrTooNew, kind, e.size)
+	if kind == "" || len(kind) > 1 && !e.deleted {
+		return fmt.Errorf("%w: index: record of kind %q", store.ErrTooNew, kind)
 	}
 	e.kind = envelope.Kind(kind[0])
 	return nil

@@ -83,7 +83,7 @@ type verifier struct {
 func (v *verifier) verify(s *Store, todo []unverified) (found bool) {
 	slices.SortFunc(todo, func(a, b unverified) int {
 		if a.g.file != b.g.file {
-			return int(int64(a.g.file.seq - b.g.file.seq))
+			return bySeq(a.g.file, b.g.file)
 		}
 		return int(int64(a.g.at) - int64(b.g.at))
 	})

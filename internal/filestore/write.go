@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"math"
 
 	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
@@ -132,11 +131,12 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		if f.Epoch == math.MaxUint64 {
-			return store.Answer(f, store.ErrConflict, "no epoch is left above %d", f.Epoch)
+		epoch, err := f.NextEpoch()
+		if err != nil {
+			return err
 		}
 		r := s.newRequest(envelope.Deletion, id)
-		r.expect = f
+		r.expect, r.snap.Epoch = f, epoch
 		if _, err := s.submit(ctx, r); !errors.Is(err, errAgain) {
 			return err
 		}

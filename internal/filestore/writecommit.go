@@ -41,10 +41,10 @@ func (c *committer) prepare(b *batch) (seq uint64, err error) {
 	}
 	if err == nil {
 		c.judge(b)
+		// What readers find out from here on was not judged: the number must be the
+		// one after what was.
+		seq, err = c.s.x.next()
 	}
-	// What readers find out from here on was not judged: the number must be the
-	// one after what was.
-	seq = c.s.x.last + 1
 	c.s.mu.Unlock()
 	if err == nil {
 		err = c.enc.encode(b, seq)

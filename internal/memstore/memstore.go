@@ -9,7 +9,6 @@ import (
 	"errors"
 	"iter"
 	"maps"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -95,10 +94,11 @@ func (m *Store) Delete(_ context.Context, id string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := m.open(id)
-	if c.fence.Epoch == math.MaxUint64 {
-		return store.Answer(c.fence, store.ErrConflict, "no epoch is left above %d", c.fence.Epoch)
+	epoch, err := c.fence.NextEpoch()
+	if err != nil {
+		return err
 	}
-	*c = component{fence: store.Fence{Epoch: c.fence.Epoch + 1, Version: c.fence.Version}}
+	*c = component{fence: store.Fence{Epoch: epoch, Version: c.fence.Version}}
 	return nil
 }
 

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"math"
 
 	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
@@ -66,10 +65,11 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	}
 	k := s.keys(id)
 	for d, call := new(doubt), name(); ; {
-		if f.Epoch == math.MaxUint64 {
-			return store.Answer(f, store.ErrConflict, "no epoch is left above %d", f.Epoch)
+		epoch, err := f.NextEpoch()
+		if err != nil {
+			return err
 		}
-		a, err := s.judge(ctx, id, d, &deleting{[3]string{k.state, k.fence}, f, call})
+		a, err := s.judge(ctx, id, d, &deleting{[3]string{k.state, k.fence}, f, epoch, call})
 		if err != nil {
 			return err
 		}
@@ -93,6 +93,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 type deleting struct {
 	keys  [3]string
 	found store.Fence
+	epoch uint64 // after it
 	name  string
 }
 
@@ -101,7 +102,7 @@ func (c *deleting) usual() bool { return false }
 func (c *deleting) quick() *job { return nil }
 
 func (c *deleting) build(i inspection) *job {
-	args := append([]any{digits(c.found.Epoch), digits(c.found.Version), digits(c.found.Epoch + 1), c.name}, i.args()...)
+	args := append([]any{digits(c.found.Epoch), digits(c.found.Version), digits(c.epoch), c.name}, i.args()...)
 	return &job{script: deleteScript, keys: c.keys, args: args, durable: true}
 }
 

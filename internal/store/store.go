@@ -141,7 +141,11 @@ func TakeLease(prev *Lease, ended bool, name, holder string, ttl time.Duration, 
 			return nil, Answer(Fence{Epoch: prev.Epoch}, ErrLeaseHeld, "%q holds it for another %s",
 				prev.Holder, prev.Expires.Sub(now).Round(time.Millisecond))
 		}
-		epoch = max(epoch, prev.Epoch+1)
+		next, err := Fence{Epoch: prev.Epoch}.NextEpoch()
+		if err != nil {
+			return nil, err
+		}
+		epoch = max(epoch, next)
 	}
 	return &Lease{Name: name, Holder: holder, Epoch: epoch, TTL: ttl, Expires: now.Add(ttl)}, nil
 }

@@ -92,7 +92,9 @@ func (s *Saver) spill(ctx context.Context, snap *store.Snapshot) (err error) {
 	s.mu.Unlock()
 	snap.SavedAt = time.Now()
 	for range conflictTries {
-		snap.Version++
+		if snap.Version, err = store.Next("version", snap.Version); err != nil {
+			return err
+		}
 		snap.WriteID = newWriteID().String()
 		if err = s.sys.Spill.Save(ctx, s.Name(), snap); !errors.Is(err, store.ErrConflict) {
 			break

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/durablestate/durable/internal/engine/backend"
@@ -63,10 +62,12 @@ func (s *Saver) Start() *store.Snapshot {
 func (s *Saver) SaveAbove(f store.Fence) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f.Version < math.MaxUint64 {
-		s.copy.used = max(s.copy.used, f.Version)
+	s.copy.used = max(s.copy.used, f.Version)
+	epoch, err := f.NextEpoch()
+	if err != nil {
+		epoch = f.Epoch // the version has to tell
 	}
-	s.copy.epoch = max(s.copy.epoch, f.Epoch+1)
+	s.copy.epoch = max(s.copy.epoch, epoch)
 }
 
 // Raise makes epoch the lowest of the saves to come, where no lease says it.

@@ -104,7 +104,9 @@ func (s *Saver) write(ctx context.Context, next attempt, state *store.Snapshot) 
 			again := *state
 			state = &again
 		}
-		c.used++
+		if c.used, err = store.Next("version", c.used); err != nil {
+			break
+		}
 		s.use(c.used)
 		id = newWriteID()
 		state.Epoch, state.Version, state.WriteID, state.SavedAt = c.epoch, c.used, id.String(), time.Now()

@@ -73,6 +73,9 @@ type StateAdapter interface {
 	//
 	// Any other error leaves the outcome open: the snapshot may have been
 	// stored. New bytes then take the next version.
+	//
+	// An adapter whose states expire gives no TTL to those whose id begins
+	// with "~aside/": they stay until a person removes them.
 	SaveState(ctx context.Context, componentID string, s *Snapshot) error
 
 	// LoadState returns the newest snapshot of componentID that verifies.
@@ -81,6 +84,11 @@ type StateAdapter interface {
 	// was saved cannot be returned; any other error means that it could not
 	// be read. None of them means that there is no state. The caller owns
 	// the result.
+	//
+	// With ErrCorrupt or ErrTooNew it may return a snapshot of which Data
+	// are the bytes as they are stored. A Checkpointer that may start fresh
+	// sets them aside; where it gets none it does not start, since its saves
+	// would overwrite them.
 	LoadState(ctx context.Context, componentID string) (*Snapshot, error)
 
 	// DeleteState removes all generations of componentID and raises the

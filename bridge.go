@@ -153,7 +153,7 @@ func backendOf(a StateAdapter) backend.Backend {
 	}
 	if ours := find[interface{ inside() *storeAdapter }](a); ours != nil {
 		in := ours.inside().in
-		b.Custodian = in
+		b.Custodian, b.Bytes = in, in
 		if ours.inside().self == a && in.TakesOver() { // else a may make something of what it loads
 			b.Taker = in
 		}

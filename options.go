@@ -59,8 +59,9 @@ const (
 	// first start: it notices a store that lost everything.
 	RestoreRequired RestorePolicy = "required"
 	// FreshIfUnreadable starts fresh also when the state was lost, is
-	// corrupt, too new or rejected. The old bytes are set aside under the
-	// reserved id "~aside/...", never overwritten.
+	// corrupt, too new or rejected. The old bytes, whatever they are, are set
+	// aside first under the reserved id "~aside/...", where no TTL and no
+	// retention reaches them; if that fails the component does not start.
 	FreshIfUnreadable RestorePolicy = "fresh-if-unreadable"
 )
 

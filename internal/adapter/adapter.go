@@ -153,6 +153,25 @@ func (a *Adapter) History(ctx context.Context, id string) ([]store.SnapshotInfo,
 	return infos, a.told(err)
 }
 
+// Stored returns the generations of id as they are, newest first, down to the
+// first that verifies.
+func (a *Adapter) Stored(ctx context.Context, id string) ([]store.Stored, error) {
+	if err := a.check(ctx, id); err != nil {
+		return nil, err
+	}
+	all, err := a.Store.Stored(ctx, id)
+	return all, a.told(err)
+}
+
+// Fence returns the fence of id, zero when the store knows nothing of it.
+func (a *Adapter) Fence(ctx context.Context, id string) (store.Fence, error) {
+	if err := a.check(ctx, id); err != nil {
+		return store.Fence{}, err
+	}
+	f, err := a.Store.Fence(ctx, id)
+	return f, a.told(err)
+}
+
 // AcquireLease takes the lease name for holder.
 func (a *Adapter) AcquireLease(ctx context.Context, name, holder string, ttl time.Duration) (*store.Lease, error) {
 	return a.lease(ctx, name, func() (*store.Lease, error) {

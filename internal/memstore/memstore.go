@@ -5,6 +5,7 @@
 package memstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -63,7 +64,7 @@ func (m *Store) Save(_ context.Context, id string, s *store.Snapshot) error {
 		c.put(id, s.Attempt(), b, m.keep)
 	}
 	c.expires = time.Time{}
-	if m.ttl > 0 {
+	if m.ttl > 0 && !store.Lasting(id) {
 		c.expires = time.Now().Add(m.ttl)
 	}
 	return nil
@@ -154,6 +155,25 @@ func (m *Store) History(_ context.Context, id string) ([]store.SnapshotInfo, err
 		infos[i] = g.info(id)
 	}
 	return infos, nil
+}
+
+// Stored implements [store.Store].
+func (m *Store) Stored(_ context.Context, id string) ([]store.Stored, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	c := m.look(id)
+	if !c.saved() || c.expired() {
+		return nil, nil
+	}
+	var all []store.Stored
+	for _, g := range c.generations {
+		s, err := c.load(id, g)
+		if err == nil {
+			return append(all, store.Stored{Version: g.version, Snapshot: s}), nil
+		}
+		all = append(all, store.Stored{Version: g.version, Raw: bytes.Clone(g.envelope)})
+	}
+	return all, nil
 }
 
 // LoadVersion implements [store.Store].

@@ -130,7 +130,12 @@ func verify(id string, g generation, value []byte) (*store.Snapshot, error) {
 
 // stored reads the bytes of a generation, nil when they are gone.
 func (s *Store) stored(ctx context.Context, k keys, g generation) ([]byte, error) {
-	j, err := s.read(ctx, &job{keys: [3]string{k.generation(g), k.fence}, read: s.limit()})
+	return s.readSide(ctx, k, k.generation(g))
+}
+
+// readSide reads the bytes at one of the side keys k, nil when there are none.
+func (s *Store) readSide(ctx context.Context, k keys, key string) ([]byte, error) {
+	j, err := s.read(ctx, &job{keys: [3]string{key, k.fence}, read: s.limit()})
 	if err != nil {
 		return nil, wrongType(k, err)
 	}

@@ -34,6 +34,7 @@ type record struct {
 	attempt     store.Attempt // that left the state at the state key
 	state       string        // "saved", "deleted", "none"
 	expires     time.Time     // by the server's clock, zero for never
+	quarantined int           // how many bytes were set aside so far
 	list        string        // the older generations as stored
 	generations []generation  // the same, newest first
 }
@@ -73,6 +74,9 @@ func parseRecord(line string) (*record, error) {
 	}
 	ms, err := strconv.ParseInt(line[63:76], 10, 64)
 	if err != nil {
+		return nil, errFence(err)
+	}
+	if r.quarantined, err = strconv.Atoi(line[77:87]); err != nil {
 		return nil, errFence(err)
 	}
 	if ms != 0 {

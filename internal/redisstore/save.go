@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"time"
 
 	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
@@ -30,7 +31,7 @@ func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error
 	}
 	ctx, cancel := bound(ctx, saveTime, len(value))
 	defer cancel()
-	v := &saving{s: s, keys: s.keys(id), attempt: snap.Attempt(), value: value, op: saveOp(value)}
+	v := &saving{s: s, keys: s.keys(id), attempt: snap.Attempt(), value: value, op: saveOp(value), ttl: s.lifetime(id)}
 	suspect := s.acked.distrusts(id)
 	if suspect {
 		var err error
@@ -62,6 +63,7 @@ type saving struct {
 	attempt store.Attempt
 	value   []byte
 	op      string
+	ttl     time.Duration
 	seen    inspection // before any script asked for one
 
 	first struct { // most savings need no other job
@@ -71,7 +73,10 @@ type saving struct {
 	}
 }
 
-func (v *saving) usual() bool { return len(v.value) <= inline && v.seen == (inspection{}) }
+// usual: a batch gives all of its states one TTL.
+func (v *saving) usual() bool {
+	return len(v.value) <= inline && v.seen == (inspection{}) && v.ttl == v.s.ttl
+}
 
 func (v *saving) quick() *job {
 	j, it := &v.first.job, &v.first.item
@@ -99,7 +104,7 @@ func (v *saving) build(i inspection) *job {
 		how, ones, inlined = "inline", v.op[1+callLen:], v.value
 	}
 	args := []any{digits(v.attempt.Epoch), digits(v.attempt.Version), v.attempt.WriteID, v.op[1 : 1+callLen],
-		v.s.ttl.Milliseconds(), v.s.keep, len(v.value), ones, how, inlined}
+		v.ttl.Milliseconds(), v.s.keep, len(v.value), ones, how, inlined}
 	return &job{script: saveScript, keys: [3]string{v.keys.state, v.keys.fence, v.keys.stage(v.attempt.WriteID)},
 		args: append(args, i.args()...), stage: staged, durable: true, size: v.size()}
 }

@@ -129,6 +129,14 @@ func (s *Store) MaxBytes() int64 { return s.maxBytes }
 // TTL returns after how long a state expires that is not refreshed; 0: never.
 func (s *Store) TTL() time.Duration { return s.ttl }
 
+// lifetime returns the TTL of the state of id.
+func (s *Store) lifetime(id string) time.Duration {
+	if store.Lasting(id) {
+		return 0
+	}
+	return s.ttl
+}
+
 // Close implements store.Store. A client that the caller keeps stays open.
 func (s *Store) Close() error {
 	s.cancel()

@@ -67,6 +67,14 @@ type SnapshotInfo struct {
 	Err            error
 }
 
+// Stored is one generation as a store has it.
+type Stored struct {
+	Version  uint64    // as far as it is known
+	Snapshot *Snapshot // nil: it does not verify, or is of a newer format
+	Raw      []byte    // then its bytes
+	Shared   string    // names bytes that the store shows for several components
+}
+
 // A Fence is what a store remembers of a component for ever: the highest epoch
 // ever claimed or accepted and the highest version ever accepted.
 type Fence struct{ Epoch, Version uint64 }
@@ -210,6 +218,10 @@ type Store interface {
 	History(ctx context.Context, id string) ([]SnapshotInfo, error)
 	// LoadVersion returns one generation.
 	LoadVersion(ctx context.Context, id string, version uint64) (*Snapshot, error)
+
+	// Stored returns the generations of id as they are, newest first, down to the
+	// first that verifies: what a fresh start would run over. What expired is gone.
+	Stored(ctx context.Context, id string) ([]Stored, error)
 
 	// AcquireLease applies TakeLease by compare-and-set on the stored record.
 	AcquireLease(ctx context.Context, name, holder string, ttl time.Duration, atLeast uint64) (*Lease, error)

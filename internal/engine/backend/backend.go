@@ -16,6 +16,7 @@ type Backend struct {
 	Owner     Owner
 	History   History
 	Custodian Custodian
+	Bytes     Bytes
 	Taker     Taker
 }
 
@@ -48,6 +49,14 @@ type Custodian interface {
 	Lifetime() time.Duration     // of a stored state that is not refreshed; 0: no end
 	Losses() uint64              // how often the store was seen to have lost something
 	Rollback(name string) string // what was seen of one component; empty: nothing since the last call
+}
+
+// Bytes shows what is stored as it is, also what no load returns. It is found
+// through wrappers: whatever they make of bytes, those that are stored are kept.
+type Bytes interface {
+	// Stored returns the generations, newest first, down to the first that verifies.
+	Stored(ctx context.Context, name string) ([]store.Stored, error)
+	Fence(ctx context.Context, name string) (store.Fence, error)
 }
 
 // A Taker can claim and load many components in one step. It is not found through

@@ -18,14 +18,16 @@ type candidate struct {
 	snap   *store.Snapshot // nil: found.Err
 	found  store.Found
 	place  *saver.Saver    // whose generations it is one of
-	unread *store.Snapshot // bytes to set aside before they are left out
+	shown  *store.Snapshot // what the adapter gave with found.Err
+	unread *store.Snapshot // bytes that are not used, as they were read
 }
 
 // choose decides where a component is restored from.
 func (r *Recovery) choose(t Target, own loaded) chosen {
-	mine := candidate{snap: own.snap, found: own.found, place: own.saver}
+	mine := candidate{snap: own.snap, found: own.found, place: own.saver, shown: own.shown}
 	r.lift(t, mine.found)
-	return chosen{Target: t, r: r, candidate: newest(mine, r.whole.part(t.Component.ID(), r.System.Words)), setUp: own.setUp}
+	best, other := newest(mine, r.whole.part(t.Component.ID(), r.System.Words))
+	return chosen{Target: t, r: r, candidate: best, other: other, setUp: own.setUp}
 }
 
 // lift makes saves in either place newer than what was accepted in the other.
@@ -39,11 +41,12 @@ func (r *Recovery) lift(t Target, own store.Found) {
 	}
 }
 
-// newest returns the candidate that store.Choose wants, and nothing else happens. It
-// is a fallback where the other place had something newer that does not verify.
-func newest(own, set candidate) candidate {
+// newest returns the candidate that store.Choose wants, then the other, and nothing
+// else happens. It is a fallback where the other place had something newer that does
+// not verify.
+func newest(own, set candidate) (best, other candidate) {
 	choice := store.Choose(own.found, set.found)
-	best, other := set, own
+	best, other = set, own
 	if choice.Own {
 		best, other = own, set
 	}
@@ -52,13 +55,14 @@ func newest(own, set candidate) candidate {
 		s.LastVersion = choice.FellBackFrom
 		best.snap, best.place = &s, other.place
 	}
-	return best
+	return best, other
 }
 
 // chosen is what a component is restored from.
 type chosen struct {
 	Target
 	candidate
+	other candidate // of the place that was passed over
 	r     *Recovery
 	setUp uint64 // change count of the component before the load
 
@@ -134,7 +138,7 @@ func (x *chosen) admit(ctx context.Context, res report.Result) error {
 		return err
 	}
 	if x.fresh {
-		if err := x.beginFresh(ctx, res.Outcome); err != nil {
+		if err := x.beginFresh(ctx); err != nil {
 			err = x.Saver.Fail("restore", err)
 			x.Saver.Shut(err)
 			return err
@@ -149,26 +153,6 @@ func (x *chosen) admit(ctx context.Context, res report.Result) error {
 	}
 	x.Saver.Open(x.r.Epoch, a)
 	return nil
-}
-
-// beginFresh sets an unusable snapshot aside and makes the state a fresh one.
-func (x *chosen) beginFresh(ctx context.Context, o store.Outcome) error {
-	var err error
-	switch {
-	case x.snap != nil:
-		err = x.Saver.SetAside(ctx, x.r.System, x.snap)
-	case x.unread != nil:
-		err = x.Saver.SetAside(ctx, x.r.System, x.unread)
-	case o == store.Lost:
-		err = x.place.SetOlderAside(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("the old state could not be set aside: %w", err)
-	}
-	if !x.Saver.Restored() && x.Component.Mark().Changes == x.setUp {
-		return nil // it is as it was set up
-	}
-	return x.Component.Reset(x.Saver.Start())
 }
 
 func (x *chosen) log(res report.Result, err error) {

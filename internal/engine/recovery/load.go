@@ -18,8 +18,9 @@ type loaded struct {
 	saver      *saver.Saver
 	snap       *store.Snapshot
 	found      store.Found
-	outclaimed error  // it could not be claimed, so nothing is known
-	setUp      uint64 // change count of the component before the claim
+	shown      *store.Snapshot // what the adapter gave with the error
+	outclaimed error           // it could not be claimed, so nothing is known
+	setUp      uint64          // change count of the component before the claim
 }
 
 // load claims and loads targets and calls do for each, for so many at a time. What
@@ -118,6 +119,9 @@ func (r *Recovery) answered(s *saver.Saver, snap *store.Snapshot, err error) loa
 	}
 	f, _ := r.System.Words.Fence(err)
 	l := loaded{saver: s, snap: snap, found: store.FoundBy(snap, f, err)}
+	if err != nil {
+		l.snap, l.shown = nil, snap
+	}
 	s.NoticeRollback(l.found.Fence.Version)
 	return l
 }
@@ -150,7 +154,7 @@ func (r *Recovery) loadSet() error {
 
 // part returns what the set tells about a component.
 func (w *whole) part(id string, words backend.Words) candidate {
-	c := candidate{snap: w.snap, found: w.found, place: w.saver}
+	c := candidate{snap: w.snap, found: w.found, place: w.saver, shown: w.shown}
 	if w.snap == nil {
 		return c
 	}

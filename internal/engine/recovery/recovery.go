@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/durablestate/durable/internal/engine/component"
@@ -40,6 +41,7 @@ type Recovery struct {
 	calls   *wait.Deadlines
 	spilled map[*saver.Saver]error // why what was spilled is not in the store
 	whole   *whole                 // what was found of the set
+	aside   sync.Map               // what several components have in common and is set aside once: func() error by its name
 }
 
 // Restore restores targets. Its error joins theirs. Together they are the parts of

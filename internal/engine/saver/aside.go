@@ -1,0 +1,173 @@
+package saver
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/durablestate/durable/internal/engine/backend"
+	"github.com/durablestate/durable/internal/envelope"
+	"github.com/durablestate/durable/internal/store"
+)
+
+// Answer is what a load of a claimed state said.
+type Answer struct {
+	Epoch uint64          // under which it was claimed
+	Err   error           // nil: there is a state
+	Shown *store.Snapshot // bytes that the adapter gave with the error; nil: none
+}
+
+// unusable reports that something is there that no load returns.
+func (a Answer) unusable() bool {
+	return errors.Is(a.Err, store.ErrCorrupt) || errors.Is(a.Err, store.ErrTooNew)
+}
+
+// SetStoredAside sets aside what the store has of the state, down to the newest
+// generation that verifies: the saves of a fresh state would soon take its place.
+// Bytes that may be about several states pass through once, which does the same for
+// all of one name, and for an empty one each time. Where a state is there that
+// nobody can show, it fails: what cannot be kept must not be overwritten.
+func (s *Saver) SetStoredAside(ctx context.Context, a Answer, once func(shared string, do func() error) error) error {
+	all, err := s.stored(ctx)
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 && a.Shown != nil {
+		all = []store.Stored{{Version: a.Shown.Version, Raw: a.Shown.Data}}
+	}
+	for _, g := range all {
+		snap := g.Snapshot
+		if snap == nil {
+			snap = &store.Snapshot{Version: g.Version, Codec: store.RawCodec, Data: g.Raw}
+		}
+		if err := once(g.Shared, func() error { return s.SetAside(ctx, s.sys, snap) }); err != nil {
+			return err
+		}
+	}
+	if len(all) > 0 || !a.unusable() {
+		return nil
+	}
+	return s.nothingStored(ctx, a)
+}
+
+// nothingStored fails unless the store itself has nothing of a state of which a load
+// said that it is unusable. That a store knows of the claim shows that it is asked
+// for the right one: a wrapper may have changed the name.
+func (s *Saver) nothingStored(ctx context.Context, a Answer) error {
+	if s.sys.Bytes != nil && a.Epoch > 0 {
+		ctx, cancel := context.WithTimeout(ctx, s.sys.Timeout)
+		defer cancel()
+		f, err := s.sys.Bytes.Fence(ctx, s.Name())
+		if err != nil {
+			return err
+		}
+		if f.Epoch == a.Epoch {
+			return nil
+		}
+	}
+	return fmt.Errorf("the adapter does not show its bytes: keep a copy of them, then delete the state %q: %w", s.Name(), a.Err)
+}
+
+// stored returns the generations that the adapter can show, newest first, down to
+// the first that verifies. An adapter that does not show bytes may have a history.
+func (s *Saver) stored(ctx context.Context) ([]store.Stored, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.sys.Timeout)
+	defer cancel()
+	if s.sys.Bytes != nil {
+		return s.sys.Bytes.Stored(ctx, s.Name())
+	}
+	if s.sys.History == nil {
+		return nil, nil
+	}
+	infos, err := s.sys.History.History(ctx, s.Name())
+	if store.OutcomeOf(err) == store.Unreachable && err != nil {
+		return nil, err
+	}
+	for _, i := range infos {
+		if i.Err == nil {
+			snap, err := s.sys.History.LoadVersion(ctx, s.Name(), i.Version)
+			return []store.Stored{{Version: i.Version, Snapshot: snap}}, err
+		}
+	}
+	return nil, nil
+}
+
+// mostAside bounds how many copies may be set aside under one name.
+const mostAside = 1000
+
+// SetAside copies snap to an id of its own in a, where neither a TTL nor retention
+// reaches it. What was set aside is never overwritten; the same bytes are not set
+// aside twice. Every copy that is set aside passes here.
+func (s *Saver) SetAside(ctx context.Context, a backend.States, snap *store.Snapshot) error {
+	ctx, cancel := context.WithTimeout(ctx, s.sys.Timeout)
+	defer cancel()
+	for n := 1; n <= mostAside; n++ {
+		as := asideName(s.Name(), snap, n)
+		there, err := s.setAsideAs(ctx, a, as, snap)
+		if err != nil {
+			return err
+		}
+		if there {
+			s.sys.Log.Warn("durable: a state that is not used was set aside", "component", s.ID(), "version", snap.Version, "as", as)
+			return nil
+		}
+	}
+	return fmt.Errorf("%d copies of version %d are set aside already", mostAside, snap.Version)
+}
+
+// setAsideAs stores snap under the id as if nothing was ever stored there, and
+// reports that it is there.
+func (s *Saver) setAsideAs(ctx context.Context, a backend.States, as string, snap *store.Snapshot) (there bool, err error) {
+	for range conflictTries {
+		kept, err := a.Load(ctx, as)
+		if err == nil {
+			return bytes.Equal(kept.Data, snap.Data) && kept.Codec == snap.Codec, nil
+		}
+		if store.OutcomeOf(err) == store.Unreachable {
+			return false, err
+		}
+		if f, _ := s.sys.Words.Fence(err); !errors.Is(err, store.ErrNotFound) || f.Version > 0 {
+			return false, nil // something is, or was, there
+		}
+		first := *snap
+		first.Epoch, first.Version, first.WriteID, first.LastVersion = 0, 1, "", 0
+		switch err = a.Save(ctx, as, &first); {
+		case store.IsStored(err):
+			return true, nil
+		case !errors.Is(err, store.ErrConflict):
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// asideName is the n-th name under which snap, of the state name, may be set aside.
+func asideName(name string, snap *store.Snapshot, n int) string {
+	prefix := fmt.Sprintf(store.AsidePrefix+"%d-%d", snap.Epoch, snap.Version)
+	if n > 1 {
+		prefix += "-" + strconv.Itoa(n)
+	}
+	return shortened(prefix+"/", name)
+}
+
+// shortened returns prefix and name as one id. Of a name that is too long it has
+// the beginning, which tells the system, and a digest of all of it.
+func shortened(prefix, name string) string {
+	if envelope.ValidID(prefix + name) {
+		return prefix + name
+	}
+	sum := sha256.Sum256([]byte(name))
+	digest := "~" + hex.EncodeToString(sum[:16])
+	end := min(len(name), maxID-len(prefix)-len(digest))
+	for end > 0 && !utf8.RuneStart(name[end]) {
+		end--
+	}
+	return prefix + name[:end] + digest
+}
+
+const maxID = 255 // bytes of an id

@@ -96,7 +96,7 @@ func (s *Store) cleanNow() {
 
 // serial reports whether cleaning waits for the committer: where a lock cannot
 // become exclusive without being given up, nothing may be committed meanwhile.
-func (s *Store) serial() bool { return s.opts.Serial || !s.lock.Atomic() }
+func (s *Store) serial() bool { return s.opts.Serial || s.gaps.Load() }
 
 // runCleaner is the cleaner.
 func (s *Store) runCleaner(done chan struct{}) {
@@ -155,8 +155,14 @@ func (s *Store) removeAlone(garbage []*file) (ok bool) {
 	if !atomic {
 		s.setWriter(false) // another may write and delete in between
 	}
+	if s.lock == nil {
+		return false
+	}
 	if ok, err := s.lock.Exclusive(); !ok || err != nil {
 		return false
+	}
+	if here, err := s.lock.InPlace(); !here || err != nil {
+		return false // others lock another file: the next commit notices
 	}
 	if atomic || s.rescan(context.Background()) == nil {
 		if ok = s.removeGarbage(garbage); ok {

@@ -123,6 +123,13 @@ func (c *committer) fail(err error) {
 	}
 }
 
+// resting reports that the goroutine is not there.
+func (c *committer) resting() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.running
+}
+
 // wait returns when the goroutine has ended.
 func (c *committer) wait() {
 	c.mu.Lock()

@@ -280,6 +280,9 @@ func (s *Store) tryMove(m *move) error {
 			err = s.ensureSynced(c.seq - 1)
 		}
 		if err == nil {
+			err = s.holds()
+		}
+		if err == nil {
 			err = s.dir.Publish(m.temp, commitName(c.seq))
 		}
 		if err == nil {

@@ -100,7 +100,15 @@ func created(d vfs.Dir, bend func(*bentFile)) *bent {
 type bentLock struct {
 	vfs.Lock
 	exclusive func() (bool, error)
+	inPlace   func() (bool, error)
 	close     func() error
+}
+
+func (l *bentLock) InPlace() (bool, error) {
+	if l.inPlace != nil {
+		return l.inPlace()
+	}
+	return l.Lock.InPlace()
 }
 
 func (l *bentLock) Exclusive() (bool, error) {

@@ -23,17 +23,17 @@ type heldLease struct {
 
 // AcquireLease implements store.Store. The lock is held before the record is
 // published: there is no moment in which a living holder looks dead.
-func (s *Store) AcquireLease(ctx context.Context, name, holder string, ttl time.Duration, atLeast uint64) (*store.Lease, error) {
-	for {
-		prev, at, err := s.leaseToWrite(ctx, name)
-		if err != nil {
-			return nil, err
-		}
+func (s *Store) AcquireLease(ctx context.Context, name, holder string, ttl time.Duration, atLeast uint64) (_ *store.Lease, err error) {
+	defer s.owned(&err)()
+	take := func(prev *store.Lease) (*store.Lease, error) {
 		ended, err := s.holderGone(prev)
 		if err != nil {
 			return nil, s.told(err)
 		}
-		n, err := store.TakeLease(prev, ended, name, holder, ttl, atLeast, time.Now())
+		return store.TakeLease(prev, ended, name, holder, ttl, atLeast, time.Now())
+	}
+	for {
+		n, at, err := s.nextLease(ctx, name, take)
 		if err != nil {
 			return nil, err
 		}
@@ -59,17 +59,20 @@ func (s *Store) AcquireLease(ctx context.Context, name, holder string, ttl time.
 }
 
 // RenewLease implements store.Store.
-func (s *Store) RenewLease(ctx context.Context, l *store.Lease) (*store.Lease, error) {
+func (s *Store) RenewLease(ctx context.Context, l *store.Lease) (_ *store.Lease, err error) {
+	defer s.owned(&err)()
+	mine := func(epoch uint64) bool { return epoch == l.Epoch }
 	for {
-		stored, at, err := s.leaseToWrite(ctx, l.Name)
+		n, at, err := s.nextLease(ctx, l.Name, func(stored *store.Lease) (*store.Lease, error) {
+			return store.RenewedLease(stored, l, time.Now())
+		})
+		if errors.Is(err, store.ErrFenced) {
+			s.letGo(l.Name, mine)
+		}
 		if err != nil {
 			return nil, err
 		}
-		n, err := store.RenewedLease(stored, l, time.Now())
-		if err != nil {
-			s.letGo(l.Name, func(epoch uint64) bool { return epoch == l.Epoch })
-			return nil, err
-		}
+		s.dropUnnamed(l)
 		// The lock is usually held already, by this store or, in the same
 		// process, by another one.
 		if _, err := s.hold(l.Name, l.Epoch); err != nil {
@@ -82,13 +85,12 @@ func (s *Store) RenewLease(ctx context.Context, l *store.Lease) (*store.Lease, e
 }
 
 // ReleaseLease implements store.Store.
-func (s *Store) ReleaseLease(ctx context.Context, l *store.Lease) (*store.Lease, error) {
+func (s *Store) ReleaseLease(ctx context.Context, l *store.Lease) (_ *store.Lease, err error) {
+	defer s.owned(&err)()
 	for {
-		stored, at, err := s.leaseToWrite(ctx, l.Name)
-		if err != nil {
-			return nil, err
-		}
-		n, err := store.ReleasedLease(stored, l, time.Now())
+		n, at, err := s.nextLease(ctx, l.Name, func(stored *store.Lease) (*store.Lease, error) {
+			return store.ReleasedLease(stored, l, time.Now())
+		})
 		if err == nil {
 			err = s.putLease(ctx, n, at)
 		}
@@ -100,6 +102,25 @@ func (s *Store) ReleaseLease(ctx context.Context, l *store.Lease) (*store.Lease,
 		}
 		return n, err
 	}
+}
+
+// owned frames a call that changes a lease: while it is under way the store stays
+// the writer that it has become for it. When that failed it may have no use for the
+// writers' lock.
+func (s *Store) owned(err *error) (end func()) {
+	s.count(1)
+	return func() {
+		s.count(-1)
+		if *err != nil {
+			s.resign()
+		}
+	}
+}
+
+func (s *Store) count(n int) {
+	s.mu.Lock()
+	s.owning += n
+	s.mu.Unlock()
 }
 
 // LoadLease implements store.Store.
@@ -139,19 +160,29 @@ func (s *Store) askedLease(ctx context.Context, name string) (*store.Lease, erro
 	}
 }
 
-// leaseToWrite returns the stored record of the lease, nil when there is none,
-// and its commit, with the writers' lock held. A record that does not verify
-// stands for an expired lease of an unknown holder: taking it is safe, because
-// the epoch is known and fences that holder.
-func (s *Store) leaseToWrite(ctx context.Context, name string) (*store.Lease, uint64, error) {
-	if err := s.becomeWriter(ctx); err != nil {
-		return nil, 0, err
+// nextLease returns what next makes of the stored record of the lease, nil for
+// none, and the commit of that. When it returns a record the writers' lock is held;
+// whoever is refused has only asked. A record that does not verify stands for an
+// expired lease of an unknown holder: taking it is safe, because the epoch is known
+// and fences that holder.
+func (s *Store) nextLease(ctx context.Context, name string, next func(*store.Lease) (*store.Lease, error)) (*store.Lease, uint64, error) {
+	for {
+		writer := s.isWriter()
+		l, at, err := s.storedLease(ctx, name)
+		if err != nil && (l == nil || !errors.Is(err, store.ErrCorrupt)) {
+			return nil, 0, err
+		}
+		if l != nil { // whoever had an earlier one has lost it
+			s.letGo(name, func(epoch uint64) bool { return epoch < l.Epoch })
+		}
+		n, err := next(l)
+		if writer || err != nil {
+			return n, at, err
+		}
+		if err := s.becomeWriter(ctx); err != nil {
+			return nil, 0, err
+		}
 	}
-	l, at, err := s.storedLease(ctx, name)
-	if errors.Is(err, store.ErrCorrupt) && l != nil {
-		return l, at, nil
-	}
-	return l, at, err
 }
 
 // storedLease returns the stored record of the lease, nil when there is none,
@@ -316,6 +347,31 @@ func (s *Store) drop(file string, h *heldLease) {
 	h.lock.Close()
 	delete(s.held, file)
 	s.litter.stray = append(s.litter.stray, file)
+}
+
+// dropUnnamed gives up the lock of l if its file has lost its name: others would
+// take its holder for dead.
+func (s *Store) dropUnnamed(l *store.Lease) {
+	file := leaseFileName(l.Name, l.Epoch)
+	s.mu.Lock()
+	var lock vfs.Lock
+	h := s.held[file]
+	if h != nil {
+		lock = h.lock
+	}
+	s.mu.Unlock()
+	if lock == nil {
+		return
+	}
+	if here, err := lock.InPlace(); err != nil || here {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held[file] == h {
+		lock.Close()
+		delete(s.held, file)
+	}
 }
 
 // letGo gives up the locks of the acquisitions of name that which selects.

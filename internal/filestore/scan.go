@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/durablestate/durable/internal/store"
+	"github.com/durablestate/durable/internal/vfs"
 )
 
 // refresh brings the index up to date with what other processes committed. A
@@ -17,6 +18,9 @@ func (s *Store) refresh(ctx context.Context) error {
 		return err
 	}
 	defer func() { <-s.io }()
+	if err := s.inPlace(); err != nil {
+		return err
+	}
 	if s.isWriter() {
 		return s.told(s.follow(ctx))
 	}
@@ -143,57 +147,12 @@ func (s *Store) scanOnce(ctx context.Context) error {
 	return nil
 }
 
-// maxLockWait is the longest pause between two tries to take the writers' lock,
-// which is only ever held against us while another process deletes files.
-const maxLockWait = 50 * time.Millisecond
-
-// becomeWriter takes the writers' lock and reads all commits under it, unless
-// that was done before. From then on no number that follows can be missing.
-func (s *Store) becomeWriter(ctx context.Context) error {
-	for wait := time.Millisecond; ; wait = min(2*wait, maxLockWait) {
-		ok, err := s.tryWriter(ctx)
-		if ok || err != nil {
-			return s.told(err)
-		}
-		t := time.NewTimer(wait)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return ctx.Err()
-		}
+// inPlace returns the error of a directory that is not where it was: a store that
+// went on with it would acknowledge what nobody finds again. No waiting cures that.
+func (s *Store) inPlace() error {
+	err := s.dir.InPlace()
+	if errors.Is(err, vfs.ErrMoved) {
+		err = store.MarkPermanent(err)
 	}
-}
-
-func (s *Store) tryWriter(ctx context.Context) (bool, error) {
-	s.mu.Lock()
-	writer, err := s.writer, s.refusal()
-	s.mu.Unlock()
-	if writer || err != nil {
-		return writer, err
-	}
-	if err := s.acquireIO(ctx); err != nil {
-		return false, err
-	}
-	defer func() { <-s.io }()
-	if s.lock == nil {
-		l, err := s.dir.OpenLock(lockName, true)
-		if err != nil {
-			return false, err
-		}
-		s.lock = l
-	}
-	if ok, err := s.lock.Shared(); !ok || err != nil {
-		return false, err
-	}
-	if err := s.rescan(ctx); err != nil {
-		return false, err
-	}
-	if err := s.ensureFormat(); err != nil {
-		return false, err
-	}
-	s.mu.Lock()
-	s.writer = true
-	s.mu.Unlock()
-	return true, nil
+	return s.told(err)
 }

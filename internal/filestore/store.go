@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/durablestate/durable/internal/store"
@@ -54,8 +55,9 @@ type Store struct {
 	// io serialises reading new commits into the index and taking the
 	// writers' lock. It is taken before mu.
 	io      chan struct{}
-	lock    vfs.Lock  // on LOCK; guarded by io, as is
-	scanned time.Time // when the directory last changed before the last scan, zero if that is not certain
+	lock    vfs.Lock    // on LOCK; guarded by io, as is
+	gaps    atomic.Bool // the lock is not held for a moment when it becomes exclusive
+	scanned time.Time   // when the directory last changed before the last scan, zero if that is not certain
 
 	syncing chan struct{} // held during a sync of the directory
 
@@ -71,6 +73,7 @@ type Store struct {
 	poison         error  // the outcome of a directory sync is unknown: no more writes
 	closed         bool
 	held           map[string]*heldLease
+	owning         int           // calls under way that change leases
 	cleaning       chan struct{} // closed when the running cleaner ends, nil if there is none
 	litter         litter
 	temps          map[string]bool // of this store, about to be published

@@ -1,6 +1,7 @@
 package filestore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -69,7 +70,15 @@ func (c *committer) write(seq uint64, b *batch) error {
 		err = s.fill(t, func(f vfs.File) error { return e.writeTo(f, b) })
 	}
 	if err == nil {
+		if err = s.holds(); err != nil {
+			s.discard(t.name)
+		}
+	}
+	if err == nil {
 		err = s.name(t.name, commitName(seq))
+	}
+	if errors.Is(err, fs.ErrNotExist) { // nothing can be created in a directory that was removed
+		err = cmp.Or(s.inPlace(), err)
 	}
 	if err != nil {
 		return err
@@ -84,6 +93,9 @@ func (c *committer) recover(b *batch, err error) (again bool, _ error) {
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		err = c.s.refresh(context.Background())
+		return err == nil, err
+	case errors.Is(err, errUnlocked):
+		err = c.s.relock(context.Background())
 		return err == nil, err
 	case diskFull(err) && !b.cleaned && c.madeRoom():
 		b.cleaned = true

@@ -1,10 +1,12 @@
 package vfs
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -27,7 +29,7 @@ func Open(path string) (Dir, error) {
 		root.Close()
 		return nil, err
 	}
-	return &osDir{root: root, handle: handle}, nil
+	return &osDir{path: path, root: root, handle: handle}, nil
 }
 
 // makeDirs creates path and its missing parents, each made durable by a sync of
@@ -58,6 +60,7 @@ func makeDirs(path string) error {
 }
 
 type osDir struct {
+	path   string
 	root   *os.Root
 	handle *os.File // of the directory itself
 }
@@ -142,7 +145,25 @@ func (d *osDir) OpenLock(name string, create bool) (Lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &osLock{f: f}, nil
+	return &osLock{f: f, root: d.root, name: name}, nil
+}
+
+// InPlace compares both as they are now: what a file system says of a directory
+// may change while that is open. Where the path may not be looked at nothing is
+// known to be wrong.
+func (d *osDir) InPlace() error {
+	here, err := d.handle.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Stat(d.path)
+	switch {
+	case err == nil && os.SameFile(here, there), errors.Is(err, fs.ErrPermission):
+		return nil
+	case err == nil, errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%s: %w", d.path, ErrMoved)
+	}
+	return err
 }
 
 func (d *osDir) Close() error {
@@ -164,7 +185,23 @@ func (f osFile) Size() (int64, error) {
 }
 
 // osLock is a lock on an open file, taken by the lock_*.go of the platform.
-type osLock struct{ f *os.File }
+type osLock struct {
+	f    *os.File
+	root *os.Root
+	name string
+}
+
+func (l *osLock) InPlace() (bool, error) {
+	mine, err := l.f.Stat()
+	if err != nil {
+		return false, err
+	}
+	named, err := l.root.Lstat(l.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(mine, named), err
+}
 
 func (l *osLock) Shared() (bool, error)    { return l.take(false) }
 func (l *osLock) Exclusive() (bool, error) { return l.take(true) }

@@ -20,6 +20,9 @@ var ErrNotRegular = errors.New("not a regular file")
 // a directory durable. Nothing failed, but nothing is promised either.
 var ErrSyncUnsupported = errors.New("the file system cannot sync a directory")
 
+// ErrMoved is the error of Dir.InPlace.
+var ErrMoved = errors.New("the directory was moved or removed, or something else is in its place, since it was opened: put it back, or restart the program to use what is there now")
+
 // A Dir is one open directory. It stays the same directory when its path is
 // renamed. It is safe for concurrent use.
 type Dir interface {
@@ -47,6 +50,10 @@ type Dir interface {
 	// OpenLock opens the lock file name, which is created if create is set.
 	// No lock is taken yet.
 	OpenLock(name string, create bool) (Lock, error)
+	// InPlace returns ErrMoved when the path under which the directory was opened
+	// does not lead to it any more. What is written then is out of sight, and gone
+	// where it was removed.
+	InPlace() error
 	// Close releases the directory. Files and locks stay open.
 	Close() error
 }
@@ -75,6 +82,9 @@ type Lock interface {
 	// Atomic reports whether one kind of lock turns into the other, or
 	// stays what it was, without a moment in which nothing is held.
 	Atomic() bool
+	// InPlace reports whether the file still has its name: a lock on another one
+	// keeps nobody off who opens that name. It may be called beside the others.
+	InPlace() (bool, error)
 	// Close gives the lock up.
 	Close() error
 }

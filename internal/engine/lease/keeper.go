@@ -50,7 +50,8 @@ type Keeper struct {
 	mu       sync.Mutex
 	lease    *store.Lease
 	lost     error
-	renewing bool // the goroutine runs
+	vain     error // why the lease that is held cannot be renewed, if waiting will not help
+	renewing bool  // the goroutine runs
 
 	extended atomic.Pointer[time.Time] // when the lease was last extended; nil after a failure
 }
@@ -165,7 +166,7 @@ func (k *Keeper) Lost() error {
 	case k.lease == nil:
 		return k.Words.Fault("health", "", store.ErrNotRestored)
 	}
-	return nil
+	return k.vain
 }
 
 // Suspect asks for a renewal soon.
@@ -232,6 +233,9 @@ func (k *Keeper) renew(ctx context.Context) error {
 	fenced := errors.Is(err, store.ErrFenced)
 	k.mu.Lock()
 	current := k.lease == held // Restore may have taken a new one meanwhile
+	if k.vain = nil; err != nil && store.IsAnswer(err) {
+		k.vain = err
+	}
 	switch {
 	case current && err == nil:
 		k.lease = renewed

@@ -2,6 +2,8 @@ package lease_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -238,6 +240,34 @@ func TestAnOutageIsNotAnsweredWithAStormOfRenewals(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		require.Less(t, tries, 2000, "two or three a second")
 		a.Up("renew")
+		require.NoError(t, h.Close())
+	})
+}
+
+// Nobody has to save for a program to learn that its directory is not in its place.
+func TestHealthTellsOfADirectoryThatIsNotInItsPlaceBeforeAnySave(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "state")
+		a, err := durable.NewFileAdapter(path, nil)
+		require.NoError(t, err)
+		defer a.Close()
+		o := testkit.Quiet()
+		o.Interval = time.Hour
+		h := testkit.Start(t, a, o)
+		require.NoError(t, h.Words.Commit(t.Context(), func(c *testkit.Counts) { c.Words["one"] = 1 }))
+		time.Sleep(time.Minute)
+		require.NoError(t, h.Health())
+		require.NoError(t, os.Rename(path, path+".old"))
+		require.NoError(t, os.Mkdir(path, 0o700))
+		time.Sleep(time.Minute)
+		require.ErrorIs(t, h.Health(), durable.ErrPermanent)
+		require.ErrorContains(t, h.Health(), path)
+		require.ErrorContains(t, h.Words.Commit(t.Context(), func(c *testkit.Counts) { c.Words["two"] = 2 }), path)
+		require.NoError(t, os.Remove(path))
+		require.NoError(t, os.Rename(path+".old", path))
+		time.Sleep(time.Minute)
+		require.NoError(t, h.Health())
+		require.NoError(t, h.Words.CheckpointState(t.Context()))
 		require.NoError(t, h.Close())
 	})
 }

@@ -28,7 +28,7 @@ type Ownership interface {
 	Superseded(err error) bool
 	Suspect()                          // somebody met a greater epoch
 	Renewed(now time.Time) bool        // the store was reached lately, and nobody had taken over
-	Lost() error                       // why nothing is owned any more, nil while it is
+	Lost() error                       // why nothing is owned any more, or not for long; nil while it is
 	Keep(ctx context.Context)          // renews until ctx ends, while Close saves
 	Release(ctx context.Context) error // an orderly end
 }

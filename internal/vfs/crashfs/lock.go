@@ -37,6 +37,14 @@ func (l *lock) Shared() (bool, error)    { return l.take(false) }
 func (l *lock) Exclusive() (bool, error) { return l.take(true) }
 func (l *lock) Atomic() bool             { return true }
 
+func (l *lock) InPlace() (bool, error) {
+	d := l.proc.disk
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.state
+	return s.names[l.name] != nil && s.inodes[l.ino] == s.names[l.name], nil
+}
+
 func (l *lock) take(exclusive bool) (bool, error) {
 	if f := l.proc.begin("lock", l.name); f.Err != nil {
 		return false, f.Err

@@ -167,6 +167,9 @@ func (p *Proc) ModTime() (at time.Time, err error) {
 	return at, err
 }
 
+// InPlace implements vfs.Dir: nobody moves the directory.
+func (p *Proc) InPlace() error { return nil }
+
 // Sync implements vfs.Dir.
 func (p *Proc) Sync() error { return p.sync("syncdir", "", dirSynced, dirSyncFailed, 0) }
 

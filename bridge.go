@@ -5,10 +5,12 @@ import (
 	"errors"
 	"iter"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/durablestate/durable/internal/adapter"
 	"github.com/durablestate/durable/internal/engine/backend"
+	"github.com/durablestate/durable/internal/foreign"
 	"github.com/durablestate/durable/internal/store"
 )
 
@@ -144,14 +146,15 @@ var words = backend.Words{
 
 // backendOf returns a as the engine sees it.
 func backendOf(a StateAdapter) backend.Backend {
-	b := backend.Backend{States: states{a}}
-	if o := find[Owner](a); o != nil {
-		b.Owner = owner{o}
+	b := backend.Backend{States: statesOf(a)}
+	layers := layersOf(a)
+	if o, ok := find[Owner](layers); ok {
+		b.Owner = owner{o, calling(o)}
 	}
 	if h, ok := a.(Historian); ok {
-		b.History = history{h}
+		b.History = history{h, calling(h)}
 	}
-	if ours := find[interface{ inside() *storeAdapter }](a); ours != nil {
+	if ours, ok := find[interface{ inside() *storeAdapter }](layers); ok {
 		in := ours.inside().in
 		b.Custodian, b.Bytes = in, in
 		if ours.inside().self == a && in.TakesOver() { // else a may make something of what it loads
@@ -163,86 +166,166 @@ func backendOf(a StateAdapter) backend.Backend {
 
 func (a *storeAdapter) inside() *storeAdapter { return a }
 
-// find looks for a capability through wrappers; nil if it is not there.
-func find[T any](a StateAdapter) (capability T) {
-	for ; a != nil; a = unwrap(a) {
-		if c, ok := a.(T); ok {
-			return c
-		}
+// A caller calls a method of an adapter, which may be anybody's.
+type caller func(in string, fn func() error) error
+
+// calling returns how to call a: one of ours directly, and any other as the foreign
+// code that it is.
+func calling(a any) caller {
+	if isOurs(a) {
+		return func(_ string, fn func() error) error { return fn() }
 	}
-	return capability
+	return foreign.Call
 }
 
-// unwrap returns what a wraps, nil if it is no wrapper.
-func unwrap(a StateAdapter) StateAdapter {
-	if w, ok := a.(interface{ Unwrap() StateAdapter }); ok {
-		return w.Unwrap()
+// isOurs reports that a is one of the three adapters, and in nothing else.
+func isOurs(a any) bool {
+	ours, ok := a.(interface{ inside() *storeAdapter })
+	return ok && any(ours.inside().self) == a
+}
+
+// mostLayers bounds how many adapters are wrapped in each other: more is a circle.
+const mostLayers = 100
+
+// layersOf returns a and what it wraps, from the outside in.
+func layersOf(a StateAdapter) (layers []StateAdapter) {
+	for a != nil && len(layers) < mostLayers {
+		layers = append(layers, a)
+		w, ok := a.(interface{ Unwrap() StateAdapter })
+		if !ok {
+			break
+		}
+		if foreign.Call("Unwrap", func() error { a = w.Unwrap(); return nil }) != nil {
+			break // it wraps nothing that can be asked
+		}
 	}
-	return nil
+	return layers
+}
+
+// find looks for a capability through wrappers.
+func find[T any](layers []StateAdapter) (capability T, ok bool) {
+	for _, a := range layers {
+		if c, ok := a.(T); ok {
+			return c, true
+		}
+	}
+	return capability, false
 }
 
 // sameAdapter reports that a and b are one adapter, perhaps in wrappers.
 func sameAdapter(a, b StateAdapter) bool {
-	for ; a != nil && reflect.ValueOf(a).Comparable(); a = unwrap(a) {
-		for s := b; s != nil && reflect.ValueOf(s).Comparable(); s = unwrap(s) {
-			if a == s {
-				return true
-			}
+	inner := layersOf(b)
+	for _, l := range layersOf(a) {
+		if reflect.ValueOf(l).Comparable() && slices.ContainsFunc(inner, func(o StateAdapter) bool { return reflect.ValueOf(o).Comparable() && o == l }) {
+			return true
 		}
 	}
 	return false
 }
 
+// errNothing is what an adapter must not answer.
+var errNothing = store.MarkPermanent(errors.New("the adapter returned neither a result nor an error"))
+
+// orNothing returns p and err, or errNothing when there is neither.
+func orNothing[T any](p *T, err error) (*T, error) {
+	if p == nil && err == nil {
+		return nil, errNothing
+	}
+	return p, err
+}
+
 // states is any StateAdapter as the engine sees it.
-type states struct{ a StateAdapter }
+type states struct {
+	a    StateAdapter
+	ours bool
+	call caller
+}
+
+func statesOf(a StateAdapter) states { return states{a, isOurs(a), calling(a)} }
 
 func (s states) Save(ctx context.Context, name string, snap *store.Snapshot) error {
-	return s.a.SaveState(ctx, name, (*Snapshot)(snap))
+	if s.ours { // a save must not cost more than it has to
+		return s.a.SaveState(ctx, name, (*Snapshot)(snap))
+	}
+	return s.call("SaveState", func() error { return s.a.SaveState(ctx, name, (*Snapshot)(snap)) })
 }
 
-func (s states) Load(ctx context.Context, name string) (*store.Snapshot, error) {
-	snap, err := s.a.LoadState(ctx, name)
-	return (*store.Snapshot)(snap), err
+func (s states) Load(ctx context.Context, name string) (snap *store.Snapshot, _ error) {
+	err := s.call("LoadState", func() error {
+		loaded, err := orNothing(s.a.LoadState(ctx, name))
+		snap = (*store.Snapshot)(loaded)
+		return err
+	})
+	return result(snap, err)
 }
 
-func (s states) Delete(ctx context.Context, name string) error { return s.a.DeleteState(ctx, name) }
+func (s states) Delete(ctx context.Context, name string) error {
+	return s.call("DeleteState", func() error { return s.a.DeleteState(ctx, name) })
+}
+
+// result returns r only when there is no error: half a result is none.
+func result[T any](r *T, err error) (*T, error) {
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
 
 // owner is any Owner as the engine sees it.
-type owner struct{ o Owner }
+type owner struct {
+	o    Owner
+	call caller
+}
 
 func (w owner) Claim(ctx context.Context, name string, epoch uint64) error {
-	return w.o.ClaimState(ctx, name, epoch)
+	return w.call("ClaimState", func() error { return w.o.ClaimState(ctx, name, epoch) })
 }
 
 func (w owner) AcquireLease(ctx context.Context, name, holder string, ttl time.Duration) (*store.Lease, error) {
-	l, err := w.o.AcquireLease(ctx, name, holder, ttl)
-	return (*store.Lease)(l), err
+	return w.lease("AcquireLease", func() (*Lease, error) { return w.o.AcquireLease(ctx, name, holder, ttl) })
 }
 
 func (w owner) RenewLease(ctx context.Context, l *store.Lease) (*store.Lease, error) {
-	n := *l
-	return &n, w.o.RenewLease(ctx, (*Lease)(&n))
+	return w.lease("RenewLease", func() (*Lease, error) { n := Lease(*l); return &n, w.o.RenewLease(ctx, &n) })
 }
 
 func (w owner) ReleaseLease(ctx context.Context, l *store.Lease) (*store.Lease, error) {
-	n := *l
-	return &n, w.o.ReleaseLease(ctx, (*Lease)(&n))
+	return w.lease("ReleaseLease", func() (*Lease, error) { n := Lease(*l); return &n, w.o.ReleaseLease(ctx, &n) })
 }
 
 func (w owner) LoadLease(ctx context.Context, name string) (*store.Lease, error) {
-	l, err := w.o.LoadLease(ctx, name)
-	return (*store.Lease)(l), err
+	return w.lease("LoadLease", func() (*Lease, error) { return w.o.LoadLease(ctx, name) })
+}
+
+func (w owner) lease(in string, ask func() (*Lease, error)) (l *store.Lease, _ error) {
+	err := w.call(in, func() error {
+		answer, err := orNothing(ask())
+		l = (*store.Lease)(answer)
+		return err
+	})
+	return result(l, err)
 }
 
 // history is any Historian as the engine sees it.
-type history struct{ h Historian }
-
-func (w history) History(ctx context.Context, name string) ([]store.SnapshotInfo, error) {
-	found, err := w.h.ListSnapshots(ctx, name)
-	return convert(found, func(i SnapshotInfo) store.SnapshotInfo { return store.SnapshotInfo(i) }), err
+type history struct {
+	h    Historian
+	call caller
 }
 
-func (w history) LoadVersion(ctx context.Context, name string, version uint64) (*store.Snapshot, error) {
-	s, err := w.h.LoadSnapshot(ctx, name, version)
-	return (*store.Snapshot)(s), err
+func (w history) History(ctx context.Context, name string) (list []store.SnapshotInfo, _ error) {
+	err := w.call("ListSnapshots", func() error {
+		found, err := w.h.ListSnapshots(ctx, name)
+		list = convert(found, func(i SnapshotInfo) store.SnapshotInfo { return store.SnapshotInfo(i) })
+		return err
+	})
+	return list, err
+}
+
+func (w history) LoadVersion(ctx context.Context, name string, version uint64) (s *store.Snapshot, _ error) {
+	err := w.call("LoadSnapshot", func() error {
+		loaded, err := orNothing(w.h.LoadSnapshot(ctx, name, version))
+		s = (*store.Snapshot)(loaded)
+		return err
+	})
+	return result(s, err)
 }

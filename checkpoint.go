@@ -17,9 +17,10 @@ import (
 // It runs at most three goroutines of its own, one that renews the lease (from
 // Restore to Close), one that schedules checkpoints (from Start to Close) and,
 // with MaxCrashRestarts, one that waits for the process to prove healthy, and one
-// for each save that is under way. None is left when Close returns, except one
-// that a callback of a component, or an adapter that ignores its context, keeps
-// from returning.
+// for each save that is under way. Components, adapters of others, OnEvent and the
+// handler of Logger are called in goroutines of their own, because they may end them:
+// whatever they do other than return is the error of that call. None is left when
+// Close returns, except one that such a call keeps from returning.
 type Checkpointer struct {
 	engine *engine.Engine
 	closed func() error // closes once

@@ -12,6 +12,7 @@ import (
 	"github.com/durablestate/durable/internal/engine"
 	"github.com/durablestate/durable/internal/engine/report"
 	"github.com/durablestate/durable/internal/envelope"
+	"github.com/durablestate/durable/internal/foreign"
 	"github.com/durablestate/durable/internal/store"
 )
 
@@ -104,7 +105,7 @@ func (o Options) engine() (engine.Options, error) {
 		System: o.System, Replica: o.Replica, Holder: o.Holder,
 		Interval: cmp.Or(o.Interval, defaultInterval), Restore: store.Policy(cmp.Or(o.Restore, FreshIfAbsent)),
 		SaveTimeout: cmp.Or(o.SaveTimeout, defaultSaveTimeout), CloseTimeout: cmp.Or(o.CloseTimeout, defaultCloseTimeout),
-		LeaseTTL: cmp.Or(o.LeaseTTL, defaultLeaseTTL), Logger: cmp.Or(o.Logger, slog.Default()),
+		LeaseTTL: cmp.Or(o.LeaseTTL, defaultLeaseTTL), Logger: foreign.Logger(cmp.Or(o.Logger, slog.Default())),
 		Consistent: o.Consistent, PauseLimit: cmp.Or(o.PauseLimit, defaultPauseLimit), MaxCrashRestarts: o.MaxCrashRestarts,
 		Components: make(map[string]engine.ComponentOptions, len(o.Components)),
 	}
@@ -116,7 +117,7 @@ func (o Options) engine() (engine.Options, error) {
 		e.Components[id] = engine.ComponentOptions{Interval: c.Interval, Restore: store.Policy(c.Restore)}
 	}
 	if o.Spill != nil {
-		e.Spill = states{o.Spill}
+		e.Spill = statesOf(o.Spill)
 	}
 	if o.OnEvent != nil {
 		e.OnEvent = func(v report.Event) { o.OnEvent(Event(v)) }

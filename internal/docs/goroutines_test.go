@@ -20,7 +20,7 @@ var helpers = map[string]bool{"wait.Go": true, "wait.Each": true, "engine.beside
 // library are the packages that are part of a program that uses durable; of the
 // engine all.
 var library = []string{
-	".", "healthhttp", "internal/adapter", "internal/barrier", "internal/config", "internal/envelope", "internal/filestore",
+	".", "healthhttp", "internal/adapter", "internal/barrier", "internal/config", "internal/envelope", "internal/filestore", "internal/foreign",
 	"internal/jsonstate", "internal/memstore", "internal/redact", "internal/redisstore", "internal/store", "internal/vfs",
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/durablestate/durable/internal/engine/report"
 	"github.com/durablestate/durable/internal/engine/saver"
 	"github.com/durablestate/durable/internal/engine/wait"
+	"github.com/durablestate/durable/internal/foreign"
 	"github.com/durablestate/durable/internal/store"
 )
 
@@ -195,7 +196,7 @@ func (e *Engine) closeAll(b budget) error {
 	go func() {
 		var errs []error
 		for _, c := range closers {
-			errs = append(errs, c.Close())
+			errs = append(errs, foreign.Call("Close", c.Close))
 		}
 		closed <- errors.Join(errs...)
 	}()

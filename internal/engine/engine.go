@@ -59,7 +59,7 @@ func New(b backend.Backend, o Options, w backend.Words, invalid error) *Engine {
 		routines: wait.NewRoutines(), registry: newRegistry(w), profiles: map[component.Profile]*component.Profile{},
 	}
 	e.system = &saver.System{
-		Backend: b, Spill: o.Spill, Words: w, Log: o.Logger, Events: report.Events{On: o.OnEvent, Log: o.Logger},
+		Backend: b, Spill: o.Spill, Words: w, Log: o.Logger, Events: &report.Events{On: o.OnEvent, Log: o.Logger},
 		Crew: flight.NewCrew(e.routines), Deadlines: wait.NewDeadlines(e.life, o.SaveTimeout), Timeout: o.SaveTimeout, Closing: e.closing,
 		Down:  saver.NewOutage(o.Logger, "state cannot be saved or read", "all state can be saved and read again"),
 		Stuck: saver.NewOutage(o.Logger, "a component cannot be saved, because it does not give its state", "every component can be saved again"),

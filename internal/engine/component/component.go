@@ -6,13 +6,12 @@ package component
 import (
 	"context"
 	"crypto/sha256"
-	"fmt"
 	"log/slog"
 	"reflect"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
+	"github.com/durablestate/durable/internal/foreign"
 	"github.com/durablestate/durable/internal/store"
 )
 
@@ -115,15 +114,16 @@ func (r *Registered) Register(name string, comp Component, cell Cell, p *Profile
 			r.Unregister()
 		}
 	}()
-	defer r.contain("InitState", &err)
-	if cell != nil {
-		if err := cell.Attach(r); err != nil {
-			return err
+	return r.call("InitState", func() error {
+		if cell != nil {
+			if err := cell.Attach(r); err != nil {
+				return err
+			}
+		} else if i, ok := comp.(Initialiser); ok {
+			i.InitState()
 		}
-	} else if i, ok := comp.(Initialiser); ok {
-		i.InitState()
-	}
-	return r.checkSchema()
+		return r.checkSchema()
+	})
 }
 
 // Unregister unties the cell.
@@ -161,39 +161,45 @@ func (r *Registered) Mark() Mark {
 
 // Capture encodes the state.
 func (r *Registered) Capture(context.Context) (c Capture, err error) {
-	defer r.contain("SnapshotState", &err)
-	changes := r.Mark().Changes // before the capture, so that it covers at least these
-	data, err := r.comp.SnapshotState()
-	if err != nil {
-		return Capture{}, err
-	}
-	if data == nil {
-		data = []byte{}
-	}
-	r.hiding.Store(r.cell != nil && !(r.Promoted && len(data) > 0))
-	return r.captured(data, changes), nil
+	err = r.call("SnapshotState", func() error {
+		changes := r.Mark().Changes // before the capture, so that it covers at least these
+		data, err := r.comp.SnapshotState()
+		if err != nil {
+			return err
+		}
+		if data == nil {
+			data = []byte{}
+		}
+		r.hiding.Store(r.cell != nil && !(r.Promoted && len(data) > 0))
+		c = r.captured(data, changes)
+		return nil
+	})
+	return c, err
 }
 
 // Freeze clones the state and returns what encodes the clone, which may be called
 // later; nil when the state cannot be cloned.
 func (r *Registered) Freeze() (encode func() (Capture, error), err error) {
-	defer r.contain("Clone", &err)
 	if !r.Promoted {
 		return nil, nil
 	}
 	changes := r.cell.ChangeCount()
-	encodeClone := r.cell.Freeze()
-	if encodeClone == nil {
-		return nil, nil
+	var encodeClone func() ([]byte, error)
+	err = r.call("Clone", func() error { encodeClone = r.cell.Freeze(); return nil })
+	if encodeClone == nil || err != nil {
+		return nil, err
 	}
 	return func() (c Capture, err error) {
-		defer r.contain("SnapshotState", &err)
-		data, err := encodeClone()
-		if err != nil {
-			return Capture{}, err
-		}
-		r.hiding.Store(false)
-		return r.captured(append([]byte{}, data...), changes), nil
+		err = r.call("SnapshotState", func() error {
+			data, err := encodeClone()
+			if err != nil {
+				return err
+			}
+			r.hiding.Store(false)
+			c = r.captured(append([]byte{}, data...), changes)
+			return nil
+		})
+		return c, err
 	}, nil
 }
 
@@ -211,7 +217,14 @@ func (r *Registered) captured(data []byte, changes uint64) Capture {
 // Apply migrates a stored state and hands it to the component. It returns the
 // change count up to which the state is the stored one.
 func (r *Registered) Apply(s *store.Snapshot) (changes uint64, err error) {
-	defer r.contain("RestoreState", &err)
+	err = r.call("RestoreState", func() (err error) {
+		changes, err = r.apply(s)
+		return err
+	})
+	return changes, err
+}
+
+func (r *Registered) apply(s *store.Snapshot) (changes uint64, err error) {
 	data, err := r.migrate(s.Schema, s.Data)
 	if err != nil {
 		return 0, err
@@ -229,23 +242,24 @@ func (r *Registered) Apply(s *store.Snapshot) (changes uint64, err error) {
 // Reset makes the state what the component was set up with: start, or for nil the
 // initialised zero state. A component without a cell is left as it is.
 func (r *Registered) Reset(start *store.Snapshot) (err error) {
-	defer r.contain("InitState", &err)
 	switch {
 	case r.cell == nil:
 	case start != nil:
 		_, err = r.Apply(start)
 	default:
-		r.cell.Reset()
+		err = r.call("InitState", func() error { r.cell.Reset(); return nil })
 	}
 	return err
 }
 
-// contain makes a panic in the component its error. It must be deferred itself.
-func (r *Registered) contain(in string, err *error) {
-	if p := recover(); p != nil {
-		r.Log.Error("durable: a component panicked", "component", r.ID(), "in", in, "stack", string(debug.Stack()))
-		*err = fmt.Errorf("panic in %s: %.200s", in, fmt.Sprint(p))
+// call calls fn, which calls the method in of the component. What that does wrong is
+// the error; the stack of a panic goes to the log.
+func (r *Registered) call(in string, fn func() error) error {
+	err := foreign.Call(in, fn)
+	if stack := foreign.Stack(err); stack != "" {
+		r.Log.Error("durable: a component panicked", "component", r.ID(), "in", in, "stack", stack)
 	}
+	return err
 }
 
 // Settled has nothing to tell: nobody else is held up.

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/durablestate/durable/internal/engine/wait"
+	"github.com/durablestate/durable/internal/foreign"
 )
 
 // A Task is what a flight is a call of.
@@ -35,7 +36,7 @@ type Flight struct {
 
 	mu   sync.Mutex
 	over bool
-	err  error         // valid once over
+	err  error         // written by who runs it, until it is over
 	done chan struct{} // made by the first who has to wait
 }
 
@@ -144,20 +145,39 @@ func (c *Crew) enlist(f *Flight) bool {
 	return true
 }
 
+// run runs f and then whoever's turn it is. Should a call end its goroutine, which no
+// task should let happen, another one goes on in its place.
 func (c *Crew) run(f *Flight) {
-	defer c.routines.Exit()
+	defer func() {
+		if f == nil {
+			c.routines.Exit()
+			return
+		}
+		go c.run(f)
+	}()
 	for f != nil {
-		f = c.next(f, f.run())
+		c.runOne(&f)
 	}
 }
 
-// run makes the call, and returns the task's flight that gathered meanwhile.
-func (f *Flight) run() (again *Flight) {
-	t := f.task
+// runOne runs *f and makes it whose turn it is then.
+func (c *Crew) runOne(f **Flight) {
+	this := *f
+	defer func() { *f = c.next(this, this.land()) }()
+	t := this.task
 	t.Lock()
-	f.begun = true // whoever comes from here on needs another flight
+	this.begun = true // whoever comes from here on needs another flight
 	t.Unlock()
-	f.finish(t.Fly(f))
+	this.err = errNoEnd
+	this.err = t.Fly(this)
+}
+
+var errNoEnd = &foreign.Failure{In: "what is called for a save"}
+
+// land ends the flight and returns the task's flight that gathered meanwhile.
+func (f *Flight) land() (again *Flight) {
+	f.finish(f.err)
+	t := f.task
 	t.Lock()
 	defer t.Unlock()
 	line := t.Line()

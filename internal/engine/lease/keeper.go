@@ -26,7 +26,7 @@ type Config struct {
 	Timeout      time.Duration // of one call
 	Words        backend.Words
 	Log          *slog.Logger
-	Events       report.Events
+	Events       *report.Events
 	Routines     *wait.Routines
 	Closing      context.Context               // ends when Close begins, which calls Keep from then on
 	OnWait       func(err error)               // what Take waits for

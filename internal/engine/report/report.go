@@ -5,9 +5,9 @@ package report
 
 import (
 	"log/slog"
-	"runtime/debug"
 	"time"
 
+	"github.com/durablestate/durable/internal/foreign"
 	"github.com/durablestate/durable/internal/store"
 )
 
@@ -58,21 +58,20 @@ type Event struct {
 	Err         error
 }
 
-// Events passes on what happens. It is safe for concurrent use.
+// Events passes on what happens. It is safe for concurrent use, and must not be copied.
 type Events struct {
 	On  func(Event) // nil: nobody listens
 	Log *slog.Logger
+
+	told foreign.Listener
 }
 
-// Emit passes e on. A listener that panics is logged, and harms nobody else.
-func (v Events) Emit(e Event) {
-	if v.On == nil {
+// Emit passes e on; nil Events to nobody. What a listener does wrong is logged, and harms nobody else.
+func (v *Events) Emit(e Event) {
+	if v == nil || v.On == nil {
 		return
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			v.Log.Error("durable: OnEvent panicked", "op", e.Op, "stack", string(debug.Stack()))
-		}
-	}()
-	v.On(e)
+	if err := v.told.Tell("OnEvent", func() { v.On(e) }); err != nil && !foreign.Deaf(err) {
+		v.Log.Error("durable: OnEvent failed", "op", e.Op, "error", err, "stack", foreign.Stack(err))
+	}
 }

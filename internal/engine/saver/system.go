@@ -21,7 +21,7 @@ type System struct {
 	Spill     backend.States // takes what cannot be saved at Close; nil: none
 	Words     backend.Words
 	Log       *slog.Logger
-	Events    report.Events
+	Events    *report.Events
 
 	Crew      *flight.Crew
 	Deadlines *wait.Deadlines // of calls of the adapter

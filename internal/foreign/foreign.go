@@ -1,0 +1,88 @@
+// Package foreign calls code that is not ours: components and their hooks, adapters,
+// listeners, log handlers, what a program does with a client that it lends. Whatever
+// such code does other than return is the error of that one call: it may panic, it may
+// end its goroutine (runtime.Goexit, which is what t.FailNow in a test double does),
+// and its errors may panic when they are asked for their text.
+//
+// Every call of foreign code on a goroutine of ours goes through here. What a program
+// gives to Update, View and the like runs in the goroutine of the program and needs
+// nothing but locks that are released by defer.
+package foreign
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+)
+
+// Failure is a call of foreign code that did not return.
+type Failure struct {
+	In    string // what was called
+	Panic string // what it panicked with; empty: it ended its goroutine
+	Stack []byte // of the panic; for a log
+}
+
+func (f *Failure) Error() string {
+	if f.Stack == nil {
+		return f.In + " ended its goroutine (runtime.Goexit, or FailNow of a test) in place of returning"
+	}
+	return "panic in " + f.In + ": " + f.Panic
+}
+
+// Stack returns the stack of a panic in foreign code that err tells of, and the empty
+// string when there was none.
+func Stack(err error) string {
+	if f := (*Failure)(nil); errors.As(err, &f) {
+		return string(f.Stack)
+	}
+	return ""
+}
+
+// Failed reports that err tells of foreign code that did not return.
+func Failed(err error) bool { return errors.As(err, new(*Failure)) }
+
+// longestPanic bounds how much of a panic's value gets into an error.
+const longestPanic = 200
+
+// Call calls fn and returns its error, or a *[Failure] that names in. What fn has
+// written elsewhere is to be used only when there is no error.
+//
+// It runs fn in a goroutine of its own, since code that ends its goroutine cannot be
+// stopped there, and waits for it, however long that takes. That costs some 300 ns.
+func Call(in string, fn func() error) error {
+	c := call{in: in, fn: fn, done: make(chan error, 1)}
+	go c.run()
+	return <-c.done
+}
+
+// call is one Call.
+type call struct {
+	in   string
+	fn   func() error
+	done chan error
+}
+
+func (c *call) run() {
+	err := error(&Failure{In: c.in}) // unless one of the next two lines is reached
+	defer func() { c.done <- err }()
+	defer func() {
+		if p := recover(); p != nil {
+			f := &Failure{In: c.in, Stack: debug.Stack()}
+			err = f
+			f.Panic = fmt.Sprintf("%.*s", longestPanic, fmt.Sprint(p))
+		}
+	}()
+	err = checked(c.fn())
+}
+
+// checked returns err, which is foreign too, once that was asked what errors are asked.
+func checked(err error) error {
+	if err != nil {
+		_ = err.Error()
+		_ = errors.Is(err, errNone)
+	}
+	return err
+}
+
+// errNone is no error of anybody.
+var errNone = errors.New("none")

@@ -14,6 +14,13 @@
 // has it. [durable.EncodeSnapshot] spares an adapter the checks of ids, write ids
 // and checksums; the example is a whole adapter made with it.
 //
+// With Store.Reopen two adapters of one store are raced as two processes would
+// race: saves of one version, saves that leave it open, a repeat and a save, a claim
+// and a save that is in flight, two claims, a delete and a save, two acquisitions of
+// one lease, a renewal or a release and a takeover. Each meets in many rounds, with
+// small shifts, for a third of a second. That finds an adapter whose compare-and-set
+// is a lock of its own process, and proves of none that it has no such fault.
+//
 // What cannot be seen through the interface is not checked: that a late copy of
 // a DeleteState does nothing, how long a TTL lasts after a refresh, what survives
 // a power cut.
@@ -40,7 +47,10 @@ type Store struct {
 	Open func(t *testing.T) durable.StateAdapter
 
 	// Reopen returns a second adapter on the store of a, as another process
-	// would open it. The suite closes it too, before or after a.
+	// would open it: it must share nothing with a but the store, no lock, cache or
+	// connection. The two are raced against each other, so leave it nil only where
+	// no second process can ever open the store. The suite closes it too, before or
+	// after a.
 	Reopen func(t *testing.T, a durable.StateAdapter) durable.StateAdapter
 
 	// Expire ends the TTL of the component's state now.
@@ -72,6 +82,7 @@ func Run(t *testing.T, s Store) {
 		{"context", contextRules},
 		{"close", closeRules},
 		{"reopen", reopenRules},
+		{"processes", processRules},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {

@@ -26,7 +26,7 @@ type defect struct {
 }
 
 func TestEveryPlantedDefectIsFound(t *testing.T) {
-	defects := slices.Concat(shelfDefects, memoryDefects)
+	defects := slices.Concat(shelfDefects, memoryDefects, raceDefects)
 	require.Greater(t, len(defects), 16)
 	for _, d := range defects {
 		t.Run(d.name, func(t *testing.T) {
@@ -56,7 +56,7 @@ func TestPlantedDefect(t *testing.T) {
 	if name == "" {
 		t.Skip("run by TestEveryPlantedDefectIsFound")
 	}
-	for _, d := range slices.Concat(shelfDefects, memoryDefects) {
+	for _, d := range slices.Concat(shelfDefects, memoryDefects, raceDefects) {
 		if d.name == name {
 			adaptertest.Run(t, d.store)
 			return

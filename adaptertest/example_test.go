@@ -14,7 +14,8 @@ import (
 
 // A Shelf is what the author of an adapter writes: the four methods of
 // durable.StateAdapter on a store of his own, here a map of envelopes. In a real
-// store the lock is a transaction or a script.
+// store the lock is a transaction or a script: one that is in the adapter holds off
+// no other process.
 type Shelf struct {
 	mu     sync.Mutex
 	closed bool
@@ -35,29 +36,32 @@ const generations = 3
 func NewShelf() *Shelf { return &Shelf{rows: map[string]*row{}} }
 
 func (sh *Shelf) SaveState(ctx context.Context, id string, s *durable.Snapshot) error {
-	return sh.with(ctx, "save", id, func(r *row) error {
-		n, err := r.fillIn(s)
-		if err != nil {
-			return err
-		}
-		repeat := false
-		switch {
-		case n.Epoch < r.epoch:
-			return durable.ErrFenced
-		case n.Version > r.version:
-		case r.last != nil && n.Epoch == r.last.Epoch && n.Version == r.last.Version && n.WriteID == r.last.WriteID:
-			repeat = true
-		default:
-			return durable.ErrConflict
-		}
-		if repeat && r.stored() {
-			return nil // a store with a TTL refreshes it here
-		}
-		if n.Data == nil {
-			return durable.ErrLost
-		}
-		return r.put(id, n)
-	})
+	return sh.with(ctx, "save", id, func(r *row) error { return r.save(id, s) })
+}
+
+// save judges s by the fence and puts it in.
+func (r *row) save(id string, s *durable.Snapshot) error {
+	n, err := r.fillIn(s)
+	if err != nil {
+		return err
+	}
+	repeat := false
+	switch {
+	case n.Epoch < r.epoch:
+		return durable.ErrFenced
+	case n.Version > r.version:
+	case r.last != nil && n.Epoch == r.last.Epoch && n.Version == r.last.Version && n.WriteID == r.last.WriteID:
+		repeat = true
+	default:
+		return durable.ErrConflict
+	}
+	if repeat && r.stored() {
+		return nil // a store with a TTL refreshes it here
+	}
+	if n.Data == nil {
+		return durable.ErrLost
+	}
+	return r.put(id, n)
 }
 
 // fillIn returns a copy of s with everything set that s leaves open.
@@ -113,35 +117,41 @@ func (r *row) prune(id string, envelopes [][]byte) [][]byte {
 }
 
 func (sh *Shelf) LoadState(ctx context.Context, id string) (s *durable.Snapshot, err error) {
-	err = sh.with(ctx, "load", id, func(r *row) error {
-		switch {
-		case r.last == nil:
-			return durable.ErrNotFound
-		case r.expired:
-			return durable.ErrExpired
-		case len(r.envelopes) == 0:
-			return durable.ErrLost
-		}
-		for _, b := range r.envelopes {
-			s, err = durable.DecodeSnapshot(id, b)
-			if err == nil {
-				s.LastVersion = r.version
-				return nil
-			}
-			if errors.Is(err, durable.ErrTooNew) {
-				return err
-			}
-		}
-		return durable.ErrCorrupt
-	})
+	err = sh.with(ctx, "load", id, func(r *row) (err error) { s, err = r.load(id); return err })
 	return s, err
 }
 
+// load returns the newest generation that verifies.
+func (r *row) load(id string) (*durable.Snapshot, error) {
+	switch {
+	case r.last == nil:
+		return nil, durable.ErrNotFound
+	case r.expired:
+		return nil, durable.ErrExpired
+	case len(r.envelopes) == 0:
+		return nil, durable.ErrLost
+	}
+	for _, b := range r.envelopes {
+		s, err := durable.DecodeSnapshot(id, b)
+		if err == nil {
+			s.LastVersion = r.version
+			return s, nil
+		}
+		if errors.Is(err, durable.ErrTooNew) {
+			return nil, err
+		}
+	}
+	return nil, durable.ErrCorrupt
+}
+
 func (sh *Shelf) DeleteState(ctx context.Context, id string) error {
-	return sh.with(ctx, "delete", id, func(r *row) error {
-		*r = row{epoch: r.epoch + 1, version: r.version}
-		return nil
-	})
+	return sh.with(ctx, "delete", id, func(r *row) error { return r.delete() })
+}
+
+// delete leaves the fence, for one epoch more.
+func (r *row) delete() error {
+	*r = row{epoch: r.epoch + 1, version: r.version}
+	return nil
 }
 
 func (sh *Shelf) Close() error {

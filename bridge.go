@@ -3,6 +3,7 @@ package durable
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"reflect"
 	"slices"
@@ -29,45 +30,78 @@ func convert[From, To any](list []From, to func(From) To) []To {
 // storeAdapter makes one of our stores a StateAdapter, an Owner and a Historian.
 // The three adapters embed it.
 type storeAdapter struct {
-	name string           // "redis", "file", "memory"
-	in   *adapter.Adapter // the store, and what all stores have in common
-	self StateAdapter     // what embeds it
+	name string        // "redis", "file", "memory"
+	hide func() inside // behind a func it is out of the reach of whatever prints or dumps an adapter
+}
+
+// inside is what a storeAdapter has.
+type inside struct {
+	*adapter.Adapter              // the store, and what all stores have in common; nil in a zero value
+	self             StateAdapter // what embeds the storeAdapter
+	found            bool         // it is one of ours
+}
+
+// lifetime returns after how long a state expires that is not refreshed; 0: never, or
+// that is not known.
+func (in inside) lifetime() time.Duration {
+	if in.Unusable() != nil {
+		return 0
+	}
+	return in.Lifetime()
+}
+
+// over makes a an adapter over in; self embeds a.
+func (a *storeAdapter) over(name string, in *adapter.Adapter, self StateAdapter) {
+	a.name, a.hide = name, func() inside { return inside{in, self, true} }
+}
+
+func (a *storeAdapter) in() inside {
+	if a.hide == nil {
+		return inside{found: true}
+	}
+	return a.hide()
+}
+
+// Format writes what kind of adapter it is, whatever the verb: it holds passwords and
+// states.
+func (a *storeAdapter) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "durable adapter %q", a.name)
 }
 
 // SaveState implements [StateAdapter].
 func (a *storeAdapter) SaveState(ctx context.Context, componentID string, s *Snapshot) error {
-	return a.fail("save", componentID, a.in.Save(ctx, componentID, (*store.Snapshot)(s)))
+	return a.fail("save", componentID, a.in().Save(ctx, componentID, (*store.Snapshot)(s)))
 }
 
 // LoadState implements [StateAdapter].
 func (a *storeAdapter) LoadState(ctx context.Context, componentID string) (*Snapshot, error) {
-	s, err := a.in.Load(ctx, componentID)
+	s, err := a.in().Load(ctx, componentID)
 	return (*Snapshot)(s), a.fail("load", componentID, err)
 }
 
 // DeleteState implements [StateAdapter].
 func (a *storeAdapter) DeleteState(ctx context.Context, componentID string) error {
-	return a.fail("delete", componentID, a.in.Delete(ctx, componentID))
+	return a.fail("delete", componentID, a.in().Delete(ctx, componentID))
 }
 
 // Close implements [StateAdapter].
-func (a *storeAdapter) Close() error { return a.fail("close", "", a.in.Close()) }
+func (a *storeAdapter) Close() error { return a.fail("close", "", a.in().Close()) }
 
 // AcquireLease implements [Owner].
 func (a *storeAdapter) AcquireLease(ctx context.Context, name, holder string, ttl time.Duration) (*Lease, error) {
-	l, err := a.in.AcquireLease(ctx, name, holder, ttl)
+	l, err := a.in().AcquireLease(ctx, name, holder, ttl)
 	return (*Lease)(l), a.fail("acquire lease", name, err)
 }
 
 // RenewLease implements [Owner].
 func (a *storeAdapter) RenewLease(ctx context.Context, l *Lease) error {
-	n, err := a.in.RenewLease(ctx, (*store.Lease)(l))
+	n, err := a.in().RenewLease(ctx, (*store.Lease)(l))
 	return a.fail("renew lease", l.Name, replace(l, n, err))
 }
 
 // ReleaseLease implements [Owner].
 func (a *storeAdapter) ReleaseLease(ctx context.Context, l *Lease) error {
-	n, err := a.in.ReleaseLease(ctx, (*store.Lease)(l))
+	n, err := a.in().ReleaseLease(ctx, (*store.Lease)(l))
 	return a.fail("release lease", l.Name, replace(l, n, err))
 }
 
@@ -81,19 +115,19 @@ func replace(l *Lease, n *store.Lease, err error) error {
 
 // LoadLease implements [Owner].
 func (a *storeAdapter) LoadLease(ctx context.Context, name string) (*Lease, error) {
-	l, err := a.in.LoadLease(ctx, name)
+	l, err := a.in().LoadLease(ctx, name)
 	return (*Lease)(l), a.fail("load lease", name, err)
 }
 
 // ClaimState implements [Owner].
 func (a *storeAdapter) ClaimState(ctx context.Context, componentID string, epoch uint64) error {
-	return a.fail("claim", componentID, a.in.Claim(ctx, componentID, epoch))
+	return a.fail("claim", componentID, a.in().Claim(ctx, componentID, epoch))
 }
 
 // ListComponents implements [Historian].
 func (a *storeAdapter) ListComponents(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for id, err := range a.in.List(ctx) {
+		for id, err := range a.in().List(ctx) {
 			if !yield(id, a.fail("list", "", err)) {
 				return
 			}
@@ -103,7 +137,7 @@ func (a *storeAdapter) ListComponents(ctx context.Context) iter.Seq2[string, err
 
 // ListSnapshots implements [Historian].
 func (a *storeAdapter) ListSnapshots(ctx context.Context, componentID string) ([]SnapshotInfo, error) {
-	found, err := a.in.History(ctx, componentID)
+	found, err := a.in().History(ctx, componentID)
 	if err != nil {
 		return nil, a.fail("list", componentID, err)
 	}
@@ -112,7 +146,7 @@ func (a *storeAdapter) ListSnapshots(ctx context.Context, componentID string) ([
 
 // LoadSnapshot implements [Historian].
 func (a *storeAdapter) LoadSnapshot(ctx context.Context, componentID string, version uint64) (*Snapshot, error) {
-	s, err := a.in.LoadVersion(ctx, componentID, version)
+	s, err := a.in().LoadVersion(ctx, componentID, version)
 	return (*Snapshot)(s), a.fail("load", componentID, err)
 }
 
@@ -154,17 +188,34 @@ func backendOf(a StateAdapter) backend.Backend {
 	if h, ok := a.(Historian); ok {
 		b.History = history{h, calling(h)}
 	}
-	if ours, ok := find[interface{ inside() *storeAdapter }](layers); ok {
-		in := ours.inside().in
-		b.Custodian, b.Bytes = in, in
-		if ours.inside().self == a && in.TakesOver() { // else a may make something of what it loads
-			b.Taker = in
+	if ours := ownOf(a); ours.Unusable() == nil {
+		b.Custodian, b.Bytes = ours.Adapter, ours.Adapter
+		if ours.self == a && ours.TakesOver() { // else a may make something of what it loads
+			b.Taker = ours.Adapter
 		}
 	}
 	return b
 }
 
-func (a *storeAdapter) inside() *storeAdapter { return a }
+// ownOf returns what is inside the adapter of ours that a is or wraps, if there is one.
+func ownOf(a StateAdapter) inside {
+	if ours, ok := find[interface{ in() inside }](layersOf(a)); ok {
+		return ours.in()
+	}
+	return inside{}
+}
+
+// isNil reports that v is nil, or holds a nil pointer or the like.
+func isNil(v any) bool {
+	if v == nil {
+		return true
+	}
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Func, reflect.Chan:
+		return r.IsNil()
+	}
+	return false
+}
 
 // A caller calls a method of an adapter, which may be anybody's.
 type caller func(in string, fn func() error) error
@@ -180,8 +231,8 @@ func calling(a any) caller {
 
 // isOurs reports that a is one of the three adapters, and in nothing else.
 func isOurs(a any) bool {
-	ours, ok := a.(interface{ inside() *storeAdapter })
-	return ok && any(ours.inside().self) == a
+	ours, ok := a.(interface{ in() inside })
+	return ok && any(ours.in().self) == a
 }
 
 // mostLayers bounds how many adapters are wrapped in each other: more is a circle.
@@ -189,7 +240,7 @@ const mostLayers = 100
 
 // layersOf returns a and what it wraps, from the outside in.
 func layersOf(a StateAdapter) (layers []StateAdapter) {
-	for a != nil && len(layers) < mostLayers {
+	for !isNil(a) && len(layers) < mostLayers {
 		layers = append(layers, a)
 		w, ok := a.(interface{ Unwrap() StateAdapter })
 		if !ok {

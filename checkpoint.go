@@ -3,6 +3,7 @@ package durable
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/durablestate/durable/internal/engine"
@@ -22,35 +23,68 @@ import (
 // whatever they do other than return is the error of that call. None is left when
 // Close returns, except one that such a call keeps from returning.
 type Checkpointer struct {
-	engine *engine.Engine
-	closed func() error // closes once
+	inside func() *engine.Engine // behind a func it is out of the reach of whatever prints or dumps a Checkpointer
+	closed func() error          // closes once
+}
+
+var errNoCheckpointer = errors.New("this Checkpointer is nil or a zero value; make one with New or Config.Open")
+
+// in returns the engine, of a nil or zero Checkpointer one that says so.
+func (c *Checkpointer) in() *engine.Engine {
+	if c == nil || c.inside == nil {
+		return newEngine(nil, Options{}, errNoCheckpointer)
+	}
+	return c.inside()
+}
+
+// newEngine returns an engine on a; with invalid it answers that to every call.
+func newEngine(a StateAdapter, o Options, invalid error) *engine.Engine {
+	if invalid != nil {
+		a, o, invalid = nil, Options{Logger: o.Logger}, &Error{Op: "configure", Err: invalid}
+	}
+	return engine.New(backendOf(a), o.engine(), words, invalid)
 }
 
 // New returns a Checkpointer that keeps its components' state in a. Nil opts
-// mean the defaults; wrong ones are reported by Register, Restore and Start. It
-// does not touch the store and starts nothing. The caller closes a, after the
-// Checkpointer.
+// mean the defaults; wrong ones, and an adapter that is nil or was not opened, are
+// reported, all at once, by Register, Restore, Start and whatever else is called. The
+// TTL of the adapter must be at least three times the longest interval; below ten
+// times, New warns. It does not touch the store and starts nothing. The caller closes
+// a, after the Checkpointer.
 func New(a StateAdapter, opts *Options) *Checkpointer {
 	o := given(opts)
-	inside, err := o.engine()
-	if a == nil {
-		err = errors.Join(err, errors.New("New needs an adapter"))
+	invalid := o.invalid(a)
+	if invalid == nil {
+		o.warnOfTTL(ownOf(a).lifetime())
 	}
-	if sameAdapter(a, o.Spill) {
-		err = errors.Join(err, errors.New("Options.Spill must not be the adapter itself"))
+	e := newEngine(a, o, invalid)
+	return &Checkpointer{
+		inside: func() *engine.Engine { return e },
+		closed: sync.OnceValue(func() error {
+			unsaved, err := e.Close()
+			if len(unsaved) == 0 {
+				return err
+			}
+			return errors.Join(&CloseError{statuses(unsaved)}, err)
+		}),
 	}
-	if err != nil {
-		err = &Error{Op: "configure", Err: err}
+}
+
+// invalid says what is wrong with o for a Checkpointer on a, and with a.
+func (o *Options) invalid(a StateAdapter) error {
+	ours := ownOf(a)
+	c := o.check(ours.lifetime())
+	if isNil(a) {
+		c.Refuse("New", "needs an adapter, not nil")
+	} else if sameAdapter(a, o.Spill) {
+		c.Refuse("Options.Spill", "must not be the adapter itself")
 	}
-	c := &Checkpointer{engine: engine.New(backendOf(a), inside, words, err)}
-	c.closed = sync.OnceValue(func() error {
-		unsaved, err := c.engine.Close()
-		if len(unsaved) == 0 {
-			return err
+	for _, of := range []inside{ours, ownOf(o.Spill)} {
+		if of.found && of.Unusable() != nil {
+			c.Refuse("New:", "%w", of.Unusable())
 		}
-		return errors.Join(&CloseError{statuses(unsaved)}, err)
-	})
-	return c
+	}
+	return c.Err()
 }
 
 // Register adds a component. It must come before Restore. The adapter knows the
@@ -61,7 +95,7 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 func (c *Checkpointer) Register(componentID string, comp Component) error {
 	inner, err := cellOf(comp)
 	if err == nil {
-		err = c.engine.Register(componentID, comp, inner)
+		err = c.in().Register(componentID, comp, inner)
 	}
 	if err != nil {
 		return &Error{Op: "register", ComponentID: componentID, Err: err}
@@ -83,7 +117,7 @@ func (c *Checkpointer) Register(componentID string, comp Component) error {
 // after a component was set up anew. Until that has succeeded its saves answer
 // ErrNotRestored.
 func (c *Checkpointer) Restore(ctx context.Context, componentIDs ...string) (Report, error) {
-	r, err := c.engine.Restore(ctx, componentIDs...)
+	r, err := c.in().Restore(ctx, componentIDs...)
 	return newReport(r), err
 }
 
@@ -91,7 +125,7 @@ func (c *Checkpointer) Restore(ctx context.Context, componentIDs ...string) (Rep
 // its first interval, at a random moment, and then every interval if it changed;
 // an unchanged one is kept alive in the store. It is ErrNotRestored unless every
 // registered component was restored. Starting again does nothing.
-func (c *Checkpointer) Start() error { return c.engine.Start() }
+func (c *Checkpointer) Start() error { return c.in().Start() }
 
 // Do runs one unit of work: fn may take a message, change several components and
 // advance the offset. With Options.Consistent no checkpoint has a part of what fn
@@ -103,7 +137,7 @@ func (c *Checkpointer) Start() error { return c.engine.Start() }
 // checkpoint that comes in between waits for both. Commit, CheckpointState and
 // Checkpoint inside Do are a programming error that ends with ctx. Before Restore and after
 // Close fn runs all the same, and its changes are those of any Update then.
-func (c *Checkpointer) Do(fn func()) { c.engine.Do(fn) }
+func (c *Checkpointer) Do(fn func()) { c.in().Do(fn) }
 
 // Checkpoint saves the named components now, all without names, and returns when
 // every change made before the call is durable, or ctx ends. The error lists
@@ -111,20 +145,20 @@ func (c *Checkpointer) Do(fn func()) { c.engine.Do(fn) }
 // saved, whichever are named. Calling it inside Update, View or Do is a programming
 // error that ends with ctx.
 func (c *Checkpointer) Checkpoint(ctx context.Context, componentIDs ...string) error {
-	return c.engine.Checkpoint(ctx, componentIDs...)
+	return c.in().Checkpoint(ctx, componentIDs...)
 }
 
 // Status returns what is known of each component, in the order of registration,
 // and with Options.Consistent of the set of them all as "~set", last. It never
 // waits for the store or a component.
-func (c *Checkpointer) Status() []ComponentStatus { return statuses(c.engine.Status()) }
+func (c *Checkpointer) Status() []ComponentStatus { return statuses(c.in().Status()) }
 
 // Health is nil when every component is restored, this process owns them, and
 // none has gone three intervals without a successful save or check. It is meant
 // for readiness, never for liveness: an outage of the store must not get
 // processes killed that hold the newest state. While Restore waits for a held
 // lease it is ErrLeaseHeld: a healthy standby, which may count as ready.
-func (c *Checkpointer) Health() error { return c.engine.Health() }
+func (c *Checkpointer) Health() error { return c.in().Health() }
 
 // Close takes the final checkpoint of every restored component, releases the
 // lease and stops. Call it when the workers are quiet and before components are
@@ -138,4 +172,15 @@ func (c *Checkpointer) Health() error { return c.engine.Health() }
 // Options.CloseTimeout, which Close keeps whatever the components and the store
 // do. It works without Start, after a failed Restore, and again, with the same
 // result.
-func (c *Checkpointer) Close() error { return c.closed() }
+func (c *Checkpointer) Close() error {
+	if c == nil || c.closed == nil {
+		return &Error{Op: "close", Err: errNoCheckpointer}
+	}
+	return c.closed()
+}
+
+// Format writes that it is a Checkpointer, whatever the verb: the states in it are
+// nobody's to print.
+func (c *Checkpointer) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "durable.Checkpointer of %d component(s)", len(c.Status()))
+}

@@ -278,27 +278,6 @@ func TestManyGoroutinesMayUpdateViewCommitAndCheckpoint(t *testing.T) {
 	back.View(func(c *testkit.Counts) { require.Equal(t, map[string]int{"u": 800, "c": 800}, c.Words) })
 }
 
-func TestWrongOptionsAreReportedByEveryCall(t *testing.T) {
-	for want, o := range map[string]*durable.Options{
-		"System":   {System: "a/b"},
-		"Replica":  {Replica: "r"},
-		"Interval": {Interval: -1},
-		"policy":   {Restore: "sometimes"},
-		"unknown":  {Components: map[string]durable.ComponentOptions{"x": {Restore: "no"}}},
-	} {
-		cp := durable.New(durable.NewMemoryAdapter(nil), o)
-		_, err := cp.Restore(t.Context())
-		for _, err := range []error{err, cp.Register("a", &testkit.WordCounter{}), cp.Start(), cp.Health()} {
-			if want != "policy" {
-				require.ErrorContains(t, err, want)
-			}
-			require.Error(t, err)
-		}
-		require.NoError(t, cp.Close())
-	}
-	require.Error(t, durable.New(nil, nil).Start())
-}
-
 func TestRegisterRefusesAPointerWhoseHooksWouldNotBeCalled(t *testing.T) {
 	cp := durable.New(durable.NewMemoryAdapter(nil), testkit.Quiet())
 	require.ErrorContains(t, cp.Register("p", durable.NewStatefulComponent(&profile{})), "profile")

@@ -97,34 +97,44 @@ func opened[A StateAdapter](a A, err error) (StateAdapter, error) {
 // Open opens the adapter and returns a Checkpointer on it, which closes the
 // adapter when it is closed. The store need not be up.
 func (c *Config) Open(ctx context.Context) (*Checkpointer, error) {
-	a, err := c.OpenAdapter(ctx)
-	if err != nil {
+	if err := c.check(); err != nil {
 		return nil, err
 	}
-	opts, owned := c.Options, []io.Closer{a}
+	a, err := c.OpenAdapter(ctx)
+	opts, owned := c.Options, []io.Closer{}
+	if err == nil {
+		owned = append(owned, a)
+	}
 	if opts.Spill == nil && c.block.SpillDirectory != "" {
-		spill, err := NewFileAdapter(c.block.SpillDirectory, &FileOptions{MaxStateBytes: c.block.MaxStateBytes})
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("durable: spill_directory: %w", err), a.Close())
+		spill, wrong := NewFileAdapter(c.block.SpillDirectory, &FileOptions{MaxStateBytes: c.block.MaxStateBytes})
+		if wrong != nil {
+			err = errors.Join(err, fmt.Errorf("durable: spill_directory: %w", wrong))
+		} else {
+			opts.Spill, owned = spill, append(owned, spill)
 		}
-		opts.Spill, owned = spill, append(owned, spill)
+	}
+	if err != nil { // of both, if neither can be opened
+		for _, o := range owned {
+			err = errors.Join(err, o.Close())
+		}
+		return nil, err
 	}
 	cp := New(a, &opts)
-	cp.engine.CloseWith(owned...)
+	cp.in().CloseWith(owned...)
 	return cp, nil
 }
 
 // check looks at what a program may have changed since the block was read.
 func (c *Config) check() error {
-	if c.block == nil {
+	if c == nil || c.block == nil {
 		return errors.New("durable: empty Config; use LoadConfig or ParseConfig")
 	}
-	b := c.current()
-	if text := b.TTLProblem(config.RefuseTTLBelow, defaultInterval); text != "" {
-		return errors.New("durable: ttl: " + text)
+	ttl := c.block.TTL
+	if c.block.Adapter == "file" { // where state does not expire
+		ttl = 0
 	}
-	if text := b.TTLProblem(config.WarnTTLBelow, defaultInterval); text != "" {
-		c.logger().Warn("durable: ttl is short: an outage longer than it makes the state expire", "detail", text)
+	if err := c.Options.check(ttl).Err(); err != nil {
+		return &Error{Op: "configure", Err: err}
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ state_persistence:
 	// durable: cannot use configuration:
 	//   line 3: state_persistence.adapter: must be redis, file or memory, not "reddis"; did you mean redis?
 	//   line 4: state_persistence.snapshot_intervall: unknown key; did you mean snapshot_interval?
-	//   line 5: state_persistence.ttl: must be whole seconds such as 90 or a duration such as 500ms or 1h30m, not this value
+	//   line 5: state_persistence.ttl: must be whole seconds such as 90 or a duration such as 500ms or 1h30m, 0 (no expiry) or from 1ms to 100 years, not this value
 }
 
 // With Options.Consistent the offset of a source and the totals behind it are

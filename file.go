@@ -2,10 +2,11 @@ package durable
 
 import (
 	"cmp"
-	"fmt"
+	"path/filepath"
 
 	"github.com/durablestate/durable/internal/adapter"
 	"github.com/durablestate/durable/internal/filestore"
+	"github.com/durablestate/durable/internal/limits"
 	"github.com/durablestate/durable/internal/vfs"
 )
 
@@ -77,25 +78,42 @@ type FileAdapter struct {
 
 // NewFileAdapter opens the directory dir, which is created with its parents if
 // it does not exist; nil opts mean defaults. It writes nothing yet and takes no
-// lock, so that a tool can look into the store of a running program.
+// lock, so that a tool can look into the store of a running program. A relative dir
+// is that of the moment: a later change of the working directory moves nothing. What
+// only a shell expands, "~" and "$HOME", is refused.
 //
 // The error is ErrCorrupt when the directory holds half a store and ErrTooNew
 // when a newer program wrote it.
 func NewFileAdapter(dir string, opts *FileOptions) (*FileAdapter, error) {
 	o := given(opts)
-	if dir == "" || o.Keep < 0 || o.MaxStateBytes < 0 {
-		return nil, fmt.Errorf("durable: file: a directory is needed, and Keep and MaxStateBytes of at least 0, not %q, %d and %d", dir, o.Keep, o.MaxStateBytes)
-	}
-	o.Keep = cmp.Or(o.Keep, 3)
-	o.MaxStateBytes = cmp.Or(o.MaxStateBytes, 1<<30)
-	s, err := filestore.Open(dir, filestore.Options{Keep: o.Keep, MaxBytes: o.MaxStateBytes, RequireDurable: o.RequireDurable})
+	whole, err := o.check(dir)
 	if err != nil {
 		return nil, &Error{Op: "open", Adapter: "file", Err: err}
 	}
-	in := &adapter.Adapter{Store: s, MaxBytes: o.MaxStateBytes}
-	a := &FileAdapter{storeAdapter{name: "file", in: in}, vfs.CheckDurable(dir)}
-	a.self = a
+	o.Keep = cmp.Or(o.Keep, 3)
+	o.MaxStateBytes = cmp.Or(o.MaxStateBytes, 1<<30)
+	s, err := filestore.Open(whole, filestore.Options{Keep: o.Keep, MaxBytes: o.MaxStateBytes, RequireDurable: o.RequireDurable})
+	if err != nil {
+		return nil, &Error{Op: "open", Adapter: "file", Err: err}
+	}
+	a := &FileAdapter{durable: vfs.CheckDurable(whole)}
+	a.over("file", &adapter.Adapter{Store: s, MaxBytes: o.MaxStateBytes}, a)
 	return a, nil
+}
+
+// check returns the whole path of dir, and what is wrong with it and the options.
+func (o *FileOptions) check(dir string) (whole string, err error) {
+	c := limits.Fields("FileOptions", "file")
+	if dir == "" {
+		c.Refuse("dir", "is empty; a directory is needed")
+	}
+	c.TextAs("dir", "directory", dir)
+	c.Number("keep", int64(o.Keep))
+	c.Number("max_state_bytes", o.MaxStateBytes)
+	if err := c.Err(); err != nil {
+		return "", err
+	}
+	return filepath.Abs(dir)
 }
 
 // Durable returns nil if the directory lies on a file system that is known to

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/durablestate/durable/internal/adapter"
+	"github.com/durablestate/durable/internal/limits"
 	"github.com/durablestate/durable/internal/memstore"
 )
 
@@ -24,14 +25,19 @@ type MemoryOptions struct {
 	TTL  time.Duration // how long a state lives after its last save or refresh; no expiry
 }
 
-// NewMemoryAdapter returns an empty adapter; nil opts mean the defaults.
+// NewMemoryAdapter returns an empty adapter; nil opts mean the defaults. With wrong
+// ones every call of the adapter, and Register of a Checkpointer on it, says what is
+// wrong.
 func NewMemoryAdapter(opts *MemoryOptions) *MemoryAdapter {
 	o := given(opts)
-	return newMemoryAdapter(&adapter.Adapter{Store: memstore.New(max(cmp.Or(o.Keep, 3), 1), max(o.TTL, 0)), TTL: max(o.TTL, 0)})
+	c := limits.Fields("MemoryOptions", "memory")
+	c.Number("keep", int64(o.Keep))
+	c.Number("ttl", int64(o.TTL))
+	return newMemoryAdapter(&adapter.Adapter{Store: memstore.New(max(cmp.Or(o.Keep, 3), 1), max(o.TTL, 0)), TTL: max(o.TTL, 0), Invalid: c.Err()})
 }
 
 func newMemoryAdapter(in *adapter.Adapter) *MemoryAdapter {
-	a := &MemoryAdapter{storeAdapter{name: "memory", in: in}}
-	a.self = a
+	a := &MemoryAdapter{}
+	a.over("memory", in, a)
 	return a
 }

@@ -3,16 +3,17 @@ package durable
 import (
 	"cmp"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/durablestate/durable/internal/engine"
 	"github.com/durablestate/durable/internal/engine/report"
-	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/foreign"
+	"github.com/durablestate/durable/internal/limits"
 	"github.com/durablestate/durable/internal/store"
 )
 
@@ -98,9 +99,8 @@ func given[O any](opts *O) (o O) {
 	return o
 }
 
-// engine returns o with every default filled in, as the engine sees it, and what is
-// wrong with it.
-func (o Options) engine() (engine.Options, error) {
+// engine returns o with every default filled in, as the engine sees it.
+func (o Options) engine() engine.Options {
 	e := engine.Options{
 		System: o.System, Replica: o.Replica, Holder: o.Holder,
 		Interval: cmp.Or(o.Interval, defaultInterval), Restore: store.Policy(cmp.Or(o.Restore, FreshIfAbsent)),
@@ -122,43 +122,63 @@ func (o Options) engine() (engine.Options, error) {
 	if o.OnEvent != nil {
 		e.OnEvent = func(v report.Event) { o.OnEvent(Event(v)) }
 	}
-	return e, o.check()
+	return e
 }
 
-func (o *Options) check() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	for _, part := range []struct{ name, value string }{{"System", o.System}, {"Replica", o.Replica}} {
-		if part.value != "" && envelope.CheckPart(part.value) != nil {
-			bad(`Options.%s %q must be a valid id without "/" and without a leading "~"`, part.name, part.value)
+// check gathers what is wrong with o by itself, and for an adapter of that TTL.
+func (o *Options) check(ttl time.Duration) *limits.Check {
+	c := &limits.Check{Name: optionName}
+	c.Text("system", o.System)
+	c.Text("replica", o.Replica)
+	c.Text("holder", o.Holder)
+	c.Number("snapshot_interval", int64(o.Interval))
+	c.Number("save_timeout", int64(o.SaveTimeout))
+	c.Number("shutdown_timeout", int64(o.CloseTimeout))
+	c.Number("lease_ttl", int64(o.LeaseTTL))
+	c.Number("pause_limit", int64(o.PauseLimit))
+	c.Number("max_crash_restarts", int64(o.MaxCrashRestarts))
+	c.Text("restore", string(o.Restore))
+	for _, id := range slices.Sorted(maps.Keys(o.Components)) {
+		name, own := fmt.Sprintf("Options.Components[%q]", id), o.Components[id]
+		if id == "" {
+			c.Refuse(name, "must have an id")
 		}
+		c.TextAs(name, "system", id)
+		c.NumberAs(name+".Interval", "snapshot_interval", int64(own.Interval))
+		c.TextAs(name+".Restore", "restore", string(own.Restore))
 	}
-	if o.Replica != "" && o.System == "" {
-		bad("Options.Replica needs Options.System")
+	if isNil(o.Spill) && o.Spill != nil {
+		c.Refuse("Options.Spill", "is a nil %T; leave the field out", o.Spill)
 	}
-	for _, n := range []struct {
-		name     string
-		negative bool
-	}{
-		{"Interval", o.Interval < 0}, {"SaveTimeout", o.SaveTimeout < 0}, {"CloseTimeout", o.CloseTimeout < 0}, {"MaxCrashRestarts", o.MaxCrashRestarts < 0},
-	} {
-		if n.negative {
-			bad("Options.%s must not be negative", n.name)
-		}
-	}
-	if !known(o.Restore) {
-		bad("Options.Restore %q is unknown", o.Restore)
-	}
-	for id, c := range o.Components {
-		if c.Interval < 0 || !known(c.Restore) {
-			bad("Options.Components[%q]: negative interval or unknown restore policy %q", id, c.Restore)
-		}
-		if c.Interval > 0 && o.Consistent {
-			bad("Options.Components[%q].Interval cannot go with Options.Consistent, which saves all components at once", id)
-		}
-	}
-	return errors.Join(errs...)
+	c.Together(o.together(ttl))
+	return c
 }
 
-// known reports that p is a policy, or not set.
-func known(p RestorePolicy) bool { return p == "" || store.Policy(p).Valid() }
+// together returns what has to go with each other.
+func (o *Options) together(ttl time.Duration) limits.Together {
+	t := limits.Together{
+		System: o.System, Replica: o.Replica, TTL: ttl, Interval: cmp.Or(o.Interval, defaultInterval), Consistent: o.Consistent,
+		Intervals: make(map[string]time.Duration, len(o.Components)),
+	}
+	for id, own := range o.Components {
+		t.Intervals[id] = own.Interval
+	}
+	return t
+}
+
+// optionName names a setting as a field of Options.
+func optionName(l *limits.Limit) string {
+	if l.Key == "ttl" {
+		return "the adapter's TTL"
+	}
+	return "Options." + l.Field
+}
+
+// warnOfTTL warns of a TTL that an outage soon outlasts.
+func (o *Options) warnOfTTL(ttl time.Duration) {
+	if text := o.together(ttl).ShortTTL(limits.WarnTTLBelow, optionNameOf); text != "" {
+		cmp.Or(o.Logger, slog.Default()).Warn("durable: ttl is short: an outage longer than it makes the state expire", "detail", "the TTL "+text)
+	}
+}
+
+func optionNameOf(key string) string { return optionName(limits.Of(key, "")) }

@@ -7,6 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/durablestate/durable/internal/adapter"
+	"github.com/durablestate/durable/internal/limits"
 	"github.com/durablestate/durable/internal/redisstore"
 )
 
@@ -37,7 +38,7 @@ import (
 //	  ~autocoder:state:* ~{autocoder:state:*
 type RedisAdapter struct {
 	storeAdapter
-	redis *redisstore.Store
+	redis func() *redisstore.Store // out of reach, because it holds passwords
 }
 
 // RedisOptions are the settings of a RedisAdapter. Zero fields mean the defaults
@@ -61,8 +62,15 @@ type RedisOptions struct {
 // and for a cluster a short ClusterStateReloadInterval; do not let it read from
 // replicas.
 func NewRedisAdapter(client redis.UniversalClient, opts *RedisOptions) (*RedisAdapter, error) {
-	s, err := redisstore.New(client, given(opts).store())
-	return newRedisAdapter(s, err)
+	o := given(opts)
+	c := o.check()
+	if isNil(client) {
+		c.Refuse("client", "must not be nil")
+	}
+	if err := c.Err(); err != nil {
+		return newRedisAdapter(nil, err)
+	}
+	return newRedisAdapter(redisstore.New(client, o.store()))
 }
 
 // OpenRedisAdapter returns an adapter with a client of its own. The server need
@@ -84,7 +92,16 @@ func OpenRedisAdapter(ctx context.Context, url string, opts *RedisOptions) (*Red
 	if err := ctx.Err(); err != nil {
 		return newRedisAdapter(nil, err)
 	}
-	s, err := redisstore.Open(url, given(opts).store())
+	o := given(opts)
+	c := o.check()
+	c.TextAs("url", "redis_url", url)
+	if url == "" {
+		c.Refuse("url", "is empty")
+	}
+	if err := c.Err(); err != nil {
+		return newRedisAdapter(nil, err)
+	}
+	s, err := redisstore.Open(url, o.store())
 	if err == nil {
 		if err = s.Check(ctx); err != nil {
 			_ = s.Close()
@@ -111,7 +128,10 @@ type Finding struct {
 // cannot be asked is a finding of severity "unknown", and a server that cannot be
 // reached is a finding too. The error is that of ctx, or ErrClosed.
 func (a *RedisAdapter) Audit(ctx context.Context) ([]Finding, error) {
-	found, err := a.redis.Audit(ctx)
+	if a.redis == nil {
+		return nil, a.fail("audit", "", a.in().Unusable())
+	}
+	found, err := a.redis().Audit(ctx)
 	if err != nil {
 		return nil, a.fail("audit", "", err)
 	}
@@ -122,10 +142,20 @@ func newRedisAdapter(s *redisstore.Store, err error) (*RedisAdapter, error) {
 	if err != nil {
 		return nil, &Error{Op: "open", Adapter: "redis", Err: err}
 	}
-	in := &adapter.Adapter{Store: s, MaxBytes: s.MaxBytes(), TTL: s.TTL()}
-	a := &RedisAdapter{storeAdapter{name: "redis", in: in}, s}
-	a.self = a
+	a := &RedisAdapter{redis: func() *redisstore.Store { return s }}
+	a.over("redis", &adapter.Adapter{Store: s, MaxBytes: s.MaxBytes(), TTL: s.TTL()}, a)
 	return a, nil
+}
+
+// check gathers what is wrong with o.
+func (o *RedisOptions) check() *limits.Check {
+	c := limits.Fields("RedisOptions", "redis")
+	c.Text("key_prefix", o.KeyPrefix)
+	c.Number("ttl", int64(o.TTL))
+	c.Number("keep", int64(o.Keep))
+	c.Text("durability", o.Durability)
+	c.Number("max_state_bytes", o.MaxStateBytes)
+	return c
 }
 
 func (o RedisOptions) store() redisstore.Options {

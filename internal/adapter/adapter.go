@@ -25,6 +25,7 @@ const maxHolder = 1024
 type Adapter struct {
 	Store    store.Store
 	MaxBytes int64         // of one state; 0: no limit
+	Invalid  error         // what is wrong with its options: nothing can be asked for
 	TTL      time.Duration // of a state that is not refreshed; 0: no expiry
 
 	closed atomic.Bool
@@ -216,9 +217,20 @@ func (a *Adapter) lease(ctx context.Context, name string, do func() (*store.Leas
 	return l, nil
 }
 
+// errNoStore is the answer of a nil Adapter, which stands for none.
+var errNoStore = errors.New("this adapter is a zero value, which has no store: make one with NewFileAdapter, OpenRedisAdapter, NewRedisAdapter or NewMemoryAdapter")
+
+// Unusable says why nothing can ever be asked for, nil if it can.
+func (a *Adapter) Unusable() error {
+	if a == nil {
+		return errNoStore
+	}
+	return a.Invalid
+}
+
 // Close closes the store, once.
 func (a *Adapter) Close() error {
-	if a.closed.Swap(true) {
+	if a == nil || a.Store == nil || a.closed.Swap(true) {
 		return nil
 	}
 	return a.Store.Close()
@@ -234,6 +246,9 @@ func (a *Adapter) check(ctx context.Context, id string) error {
 
 // ready reports why nothing can be asked for.
 func (a *Adapter) ready(ctx context.Context) error {
+	if err := a.Unusable(); err != nil {
+		return err
+	}
 	if a.closed.Load() {
 		return store.ErrClosed
 	}

@@ -2,17 +2,16 @@ package config
 
 import (
 	"net/url"
-	"slices"
 	"strings"
+
+	"github.com/durablestate/durable/internal/limits"
 )
 
 // RedisAddress returns what is under redis_url, with the parameters that
-// redis_mode and redis_master add; empty when it is absent or refused. It only
-// looks at what stands before and behind host and credentials: the rest is for
-// the Redis store, which knows several hosts in one address.
+// redis_mode and redis_master add; empty when it is absent or refused.
 func (s *Section) RedisAddress() Secret {
 	address := s.Secret("redis_url").Reveal()
-	mode := s.Choice("redis_mode", "standalone", "sentinel", "cluster")
+	mode := s.Checked(limits.Of("redis_mode", ""))
 	master := s.Text("redis_master")
 	if master != "" && mode != "" && mode != "sentinel" {
 		s.Refuse("redis_master", "belongs to redis_mode sentinel")
@@ -20,40 +19,46 @@ func (s *Section) RedisAddress() Secret {
 	if address == "" {
 		return Secret{}
 	}
-	return NewSecret(s.redisAddress(address, mode, master))
+	whole, ok := s.redisAddress(address, mode, master)
+	if !ok { // said already
+		return Secret{}
+	}
+	if must := limits.Of("redis_url", "").WrongText(whole); must != "" {
+		s.Refuse("redis_url", "%s", must)
+		return Secret{}
+	}
+	return NewSecret(whole)
 }
 
-func (s *Section) redisAddress(address, mode, master string) string {
-	scheme, _, ok := strings.Cut(address, "://")
-	if !ok || !slices.Contains([]string{"redis", "rediss", "unix"}, scheme) {
-		s.Refuse("redis_url", "must begin with redis://, rediss:// or unix://")
-		return ""
-	}
+// redisAddress adds the parameters; ok is false when they do not go with address.
+func (s *Section) redisAddress(address, mode, master string) (whole string, ok bool) {
 	_, query, _ := strings.Cut(address, "?")
 	given, err := url.ParseQuery(query)
-	if _, bad := url.PathUnescape(address); err != nil || bad != nil {
-		s.Refuse("redis_url", "is malformed; percent-encode special characters, also in the password (a percent sign is %%25)")
-		return ""
+	if err != nil {
+		return address, true // which says so
 	}
+	ok = true
 	added := url.Values{}
 	add := func(key, parameter, value string) {
 		if old := given.Get(parameter); value != "" && old == "" {
 			added.Set(parameter, value)
 		} else if value != "" && old != value {
+			ok = false
 			s.Refuse(key, "differs from the parameter %s of redis_url; keep one", parameter)
 		}
 	}
 	add("redis_mode", "mode", mode)
 	add("redis_master", "master_name", master)
 	if mode == "sentinel" && master == "" && given.Get("master_name") == "" {
+		ok = false
 		s.Refuse("redis_master", "is missing; redis_mode sentinel needs the name of the master")
 	}
 	switch {
 	case len(added) == 0:
-		return address
+		return address, ok
 	case query == "":
-		return strings.TrimSuffix(address, "?") + "?" + added.Encode()
+		return strings.TrimSuffix(address, "?") + "?" + added.Encode(), ok
 	default:
-		return address + "&" + added.Encode()
+		return address + "&" + added.Encode(), ok
 	}
 }

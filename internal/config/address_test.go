@@ -17,6 +17,14 @@ func redisURL(t *testing.T, yaml string) (address string) {
 	return address
 }
 
+func text(t *testing.T, yaml string) (text string) {
+	t.Helper()
+	require.NoError(t, config.Decode([]byte("b:\n  text: "+yaml+"\n"), "b", os.LookupEnv, func(s *config.Section) {
+		text = s.Text("text")
+	}))
+	return text
+}
+
 func TestConfig_expands_values_once_and_leaves_other_dollars_alone(t *testing.T) {
 	const inject = `redis://h/0?x="} ,keep: 9 # &a *b !t`
 	t.Setenv("PASSWORD", "a$x${HOST}$$b")
@@ -35,7 +43,7 @@ func TestConfig_expands_values_once_and_leaves_other_dollars_alone(t *testing.T)
 		"redis://h/${UNSET_DB:-$$1}$":             "redis://h/$1$",
 		"'redis://${HOST}'":                       "redis://example",
 	} {
-		require.Equal(t, want, redisURL(t, yaml), yaml)
+		require.Equal(t, want, text(t, yaml), yaml)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/durablestate/durable/internal/config"
+	"github.com/durablestate/durable/internal/limits"
 )
 
 func unset(string) (string, bool) { return "", false }
@@ -18,7 +19,7 @@ func TestDecode_hands_over_what_was_accepted_and_reports_the_rest(t *testing.T) 
 	var ok bool
 	err := config.Decode([]byte("b:\n  text: hello\n  d: soon\n  n: 1\n"), "b", unset, func(s *config.Section) {
 		text = s.Text("text")
-		d, ok = s.Duration("d", 0)
+		d, ok = s.Duration(&limits.Limit{Key: "d", Unit: limits.Duration, Most: 10})
 	})
 	require.Equal(t, "hello", text)
 	require.Zero(t, d)
@@ -32,10 +33,10 @@ func TestDecode_hands_over_what_was_accepted_and_reports_the_rest(t *testing.T) 
 func TestDecode_follows_aliases_and_reads_blocks_of_any_document(t *testing.T) {
 	const doc = "x: &x {k: &k 7}\n---\ny: &y {k: 8}\nb: *y\n"
 	require.NoError(t, config.Decode([]byte(doc), "b", unset, func(s *config.Section) {
-		require.EqualValues(t, 8, s.Int("k", 1, 10))
+		require.EqualValues(t, 8, s.Number(&limits.Limit{Key: "k", Least: 1, Most: 10}))
 	}))
 	require.NoError(t, config.Decode([]byte("a: &a 3\nb: {k: *a}\n"), "b", unset, func(s *config.Section) {
-		require.EqualValues(t, 3, s.Int("k", 1, 10))
+		require.EqualValues(t, 3, s.Number(&limits.Limit{Key: "k", Least: 1, Most: 10}))
 	}))
 }
 

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -11,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/durablestate/durable/internal/limits"
 )
 
 // Missing reports whether key is absent or empty. One that was refused is not
@@ -42,65 +43,63 @@ func (s *Section) Secret(key string) Secret {
 	return NewSecret(s.Text(key))
 }
 
-// Choice returns the text of key, which must be one of allowed.
-func (s *Section) Choice(key string, allowed ...string) string {
-	v := s.Text(key)
-	if v != "" && !slices.Contains(allowed, v) {
-		s.refuse(key, "must be %s, not %s%s", orList(allowed), s.Shown(key), s.suggest(key, allowed))
+// Checked returns the text of the setting l.
+func (s *Section) Checked(l *limits.Limit) string {
+	v := s.Text(l.Key)
+	if v == "" {
 		return ""
 	}
-	return v
+	must := l.WrongText(v)
+	switch {
+	case must == "":
+		return v
+	case s.entries[l.Key].secret:
+		s.refuse(l.Key, "%s", must)
+	default:
+		s.refuse(l.Key, "%s, not %s%s", must, s.Shown(l.Key), s.suggest(l.Key, l.Words))
+	}
+	return ""
 }
-
-// Bool returns the value of key, false when it is absent or refused.
-func (s *Section) Bool(key string) bool { return s.Choice(key, "true", "false") == "true" }
 
 var decimal = regexp.MustCompile(`^(0|[1-9][0-9]*)$`)
 
-// Int returns the number under key, which must be from least to most; 0 when it is
-// absent or refused.
-func (s *Section) Int(key string, least, most int64) int64 {
-	v := s.Text(key)
+// Number returns the number under the key of l; 0 when it is absent or refused.
+func (s *Section) Number(l *limits.Limit) int64 {
+	v := s.Text(l.Key)
 	if v == "" {
 		return 0
 	}
 	n, err := strconv.ParseInt(v, 10, 64)
-	if err != nil || !decimal.MatchString(v) || n < least || n > most {
-		s.refuse(key, "must be a whole number from %d to %d, not %s", least, most, s.Shown(key))
+	if err != nil || !decimal.MatchString(v) || !l.AllowsNumber(n) {
+		comma := ""
+		if l.Zero != "" {
+			comma = ","
+		}
+		s.refuse(l.Key, "must be a whole number%s %s, not %s", comma, l.Range(), s.Shown(l.Key))
 		return 0
 	}
 	return n
 }
 
-// Duration returns the duration under key, written in whole seconds or as Go
-// does, and at least least. ok is false when it is absent or refused.
-func (s *Section) Duration(key string, least time.Duration) (d time.Duration, ok bool) {
-	return s.duration(key, least, "")
-}
-
-// DurationOr is Duration for a key that may also be word; off tells that it is.
-func (s *Section) DurationOr(key string, least time.Duration, word string) (d time.Duration, off bool) {
-	if s.Text(key) == word {
-		return 0, true
-	}
-	d, _ = s.duration(key, least, ", or "+word)
-	return d, false
-}
-
-func (s *Section) duration(key string, least time.Duration, or string) (time.Duration, bool) {
-	v := s.Text(key)
+// Duration returns the duration under the key of l, written in whole seconds or as
+// Go does; -1 is off. ok is false when it is absent or refused.
+func (s *Section) Duration(l *limits.Limit) (d time.Duration, ok bool) {
+	v := s.Text(l.Key)
 	if v == "" {
 		return 0, false
 	}
-	d, ok := parseDuration(v)
-	if ok && d >= least {
+	if v == "off" && l.Off != "" {
+		return -1, true
+	}
+	d, ok = parseDuration(v)
+	if ok && l.AllowsNumber(int64(d)) {
 		return d, true
 	}
-	limit := ""
-	if least > 0 {
-		limit = fmt.Sprintf(", at least %s", least)
+	or := ""
+	if l.Off != "" {
+		or = ", or off"
 	}
-	s.refuse(key, "must be whole seconds such as 90 or a duration such as 500ms or 1h30m%s%s, not %s", limit, or, s.Shown(key))
+	s.refuse(l.Key, "must be whole seconds such as 90 or a duration such as 500ms or 1h30m, %s%s, not %s", l.Range(), or, s.Shown(l.Key))
 	return 0, false
 }
 
@@ -182,9 +181,4 @@ func (s *Section) suggest(key string, allowed []string) string {
 		return didYouMean(allowed, e.text)
 	}
 	return ""
-}
-
-func orList(words []string) string {
-	last := len(words) - 1
-	return strings.Join(words[:last], ", ") + " or " + words[last]
 }

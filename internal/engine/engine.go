@@ -160,6 +160,9 @@ func (e *Engine) unrestored() error {
 }
 
 func (e *Engine) Checkpoint(ctx context.Context, ids ...string) error {
+	if e.invalid != nil {
+		return e.invalid
+	}
 	savers := e.savers()
 	if len(ids) > 0 || e.registry.members.Load() == 0 { // then there is nobody, nor a set
 		members, err := e.registry.choose(ids)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -25,19 +24,19 @@ const (
 	protocol    = 2               // works with every server; push messages are not needed
 )
 
-var errParameters = errURL("a parameter or the database is unknown or has an invalid value; percent-encode special characters in user and password")
+var errParameters = errURL("is not what the client reads; check its parameters")
 
 // client builds the client of the target. A command may take timeout; every one
 // has a context with a nearer deadline. The client does not repeat commands
 // itself, this package does, where it can tell copies apart.
-func (t *target) client(timeout time.Duration) (redis.UniversalClient, error) {
-	switch t.mode {
+func (t target) client(timeout time.Duration) (redis.UniversalClient, error) {
+	switch t.Mode {
 	case "sentinel":
 		return t.sentinel(timeout)
 	case "cluster":
 		return t.cluster(timeout)
 	}
-	o, err := redis.ParseURL(t.url.String())
+	o, err := redis.ParseURL(t.URL.String())
 	if err != nil {
 		return nil, errParameters
 	}
@@ -52,12 +51,12 @@ func (t *target) client(timeout time.Duration) (redis.UniversalClient, error) {
 
 // sentinel reads the URL's user and password as those of the servers, like
 // everywhere else; go-redis would give them to the sentinels.
-func (t *target) sentinel(timeout time.Duration) (redis.UniversalClient, error) {
-	o, err := redis.ParseFailoverURL(t.url.String())
-	if err != nil || o.ReplicaOnly || o.RouteByLatency || o.RouteRandomly {
+func (t target) sentinel(timeout time.Duration) (redis.UniversalClient, error) {
+	o, err := redis.ParseFailoverURL(t.URL.String())
+	if err != nil {
 		return nil, errParameters
 	}
-	o.Username, o.Password, o.SentinelUsername, o.SentinelPassword = t.user, t.password, t.sentinelUser, t.sentinelPassword
+	o.Username, o.Password, o.SentinelUsername, o.SentinelPassword = t.User, t.Password, t.SentinelUser, t.SentinelPassword
 	o.Protocol, o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries = protocol, true, -1, 1
 	defaults(&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout, timeout)
 	lifetimes(&o.ConnMaxIdleTime, &o.ConnMaxLifetime, &o.ConnMaxLifetimeJitter, &o.PoolSize)
@@ -67,12 +66,9 @@ func (t *target) sentinel(timeout time.Duration) (redis.UniversalClient, error) 
 	return redis.NewFailoverClient(o), nil
 }
 
-func (t *target) cluster(timeout time.Duration) (redis.UniversalClient, error) {
-	if strings.Trim(t.url.Path, "/") != "" {
-		return nil, errURL("a cluster has no databases to choose from")
-	}
-	o, err := redis.ParseClusterURL(t.url.String())
-	if err != nil || o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
+func (t target) cluster(timeout time.Duration) (redis.UniversalClient, error) {
+	o, err := redis.ParseClusterURL(t.URL.String())
+	if err != nil {
 		return nil, errParameters
 	}
 	o.Protocol, o.ContextTimeoutEnabled, o.MaxRedirects, o.DialerRetries = protocol, true, redirects, 1
@@ -86,12 +82,12 @@ func (t *target) cluster(timeout time.Duration) (redis.UniversalClient, error) {
 
 // tls completes the configuration that go-redis made, if any. It names the first
 // address in certificates of all servers; without a name each server's own is used.
-func (t *target) tls(c *tls.Config) {
+func (t target) tls(c *tls.Config) {
 	if c == nil {
 		return
 	}
-	c.MinVersion, c.InsecureSkipVerify = tls.VersionTLS12, t.skipVerify
-	if t.mode != "" {
+	c.MinVersion, c.InsecureSkipVerify = tls.VersionTLS12, t.SkipVerify
+	if t.Mode != "" {
 		c.ServerName = ""
 	}
 }

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/durablestate/durable/internal/limits"
 	"github.com/durablestate/durable/internal/store"
 )
 
@@ -34,22 +34,13 @@ type level struct {
 	waitaof  atomic.Bool // the server can be asked
 }
 
-func (l *level) parse(s string) error {
-	switch kind, n, _ := strings.Cut(s, ":"); {
-	case s == "" || s == "memory":
-	case s == "fsync":
+func (l *level) set(durability string) {
+	switch n, disk := limits.Durability(durability); {
+	case disk:
 		l.kind = fsync
-	case kind == "replicated":
-		l.kind = replicated
-		var err error
-		if l.replicas, err = strconv.Atoi(n); err == nil && l.replicas >= 1 && l.replicas <= 100 {
-			return nil
-		}
-		fallthrough
-	default:
-		return fmt.Errorf("invalid durability %q: it must be memory, fsync, or replicated:N with N from 1", s)
+	case n > 0:
+		l.kind, l.replicas = replicated, n
 	}
-	return nil
 }
 
 // runConfirmed sends jobs on a connection of their own and asks that very

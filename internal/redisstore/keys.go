@@ -1,7 +1,6 @@
 package redisstore
 
 import (
-	"errors"
 	"strings"
 )
 
@@ -38,13 +37,6 @@ func (s *Store) idOf(key string) (string, bool) {
 		return "", false
 	}
 	return unescape(rest)
-}
-
-func checkPrefix(p string) error {
-	if strings.ContainsAny(p, "{}*?[]\\") || strings.IndexFunc(p, func(r rune) bool { return r <= ' ' || r >= 0x7f }) >= 0 {
-		return errors.New("invalid key prefix: it must be printable ASCII without spaces, braces and the glob characters * ? [ ] \\")
-	}
-	return nil
 }
 
 const hexDigits = "0123456789abcdef"

@@ -26,7 +26,6 @@ import (
 const (
 	defaultKeep     = 3
 	defaultMaxBytes = 32 << 20
-	largestMaxBytes = 128 << 20 // replicas lose their link to values above 256 MB
 
 	stageTTL    = 10 * time.Minute
 	tries       = 6 // of one operation
@@ -39,7 +38,8 @@ const (
 	bytesPerSec = 10 << 20 // the slowest link we wait for
 )
 
-// Options are the settings of a store. Zero fields mean the defaults named here.
+// Options are the settings of a store, which internal/limits allows. Zero fields mean
+// the defaults named here.
 type Options struct {
 	Prefix     string        // DefaultPrefix
 	TTL        time.Duration // no expiry
@@ -77,10 +77,7 @@ func New(client redis.UniversalClient, o Options) (*Store, error) {
 	if _, ok := client.(*redis.Ring); ok {
 		return nil, errors.New("a ring moves keys to other servers without their values: use redis.Client or redis.ClusterClient")
 	}
-	s, err := configure(o)
-	if err != nil {
-		return nil, err
-	}
+	s := configure(o)
 	s.use(client)
 	s.inspectClient()
 	return s, nil
@@ -94,33 +91,16 @@ func (s *Store) use(client redis.UniversalClient) {
 }
 
 // configure returns a store that lacks only its client.
-func configure(o Options) (*Store, error) {
+func configure(o Options) *Store {
 	s := &Store{prefix: o.Prefix, ttl: o.TTL, keep: o.Keep, maxBytes: o.MaxBytes}
 	orDefault(&s.prefix, DefaultPrefix)
 	orDefault(&s.keep, defaultKeep)
 	orDefault(&s.maxBytes, defaultMaxBytes)
-	if err := s.check(o.Durability); err != nil {
-		return nil, err
-	}
+	s.level.set(o.Durability)
 	s.typical.Store(16 << 10)
 	s.writes, s.reads = newLanes(s.run), newLanes(s.run)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	return s, nil
-}
-
-func (s *Store) check(durability string) error {
-	switch {
-	case s.ttl < 0 || s.ttl > 0 && s.ttl < time.Millisecond || s.ttl > 100*365*24*time.Hour:
-		return fmt.Errorf("invalid TTL %s: it must be 0 for none, or 1ms to 100 years", s.ttl)
-	case s.keep < 1 || s.keep > 100:
-		return fmt.Errorf("invalid Keep %d: it must be 1 to 100 generations", s.keep)
-	case s.maxBytes < 1 || s.maxBytes > largestMaxBytes:
-		return fmt.Errorf("invalid MaxStateBytes %d: it must be 1 to %d; keep larger state in files", s.maxBytes, largestMaxBytes)
-	}
-	if err := checkPrefix(s.prefix); err != nil {
-		return err
-	}
-	return s.level.parse(durability)
+	return s
 }
 
 // MaxBytes returns the limit of a state.

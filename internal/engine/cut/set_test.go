@@ -153,7 +153,7 @@ func TestCloseListsTheComponentsWhoseChangesAreNotInASet(t *testing.T) {
 func TestConsistentRefusesIntervalsOfComponentsAndARestoreOfSome(t *testing.T) {
 	o := testkit.Consistent(testkit.Quiet())
 	o.Components = map[string]durable.ComponentOptions{"left": {Interval: time.Second}}
-	require.ErrorContains(t, durable.New(testkit.NewFlaky(), o).Start(), "cannot go with Options.Consistent")
+	require.ErrorContains(t, durable.New(testkit.NewFlaky(), o).Start(), "together with Options.Consistent")
 	d := testkit.PrepareDuo(t, testkit.NewFlaky(), testkit.Consistent(testkit.Quiet()))
 	_, err := d.Restore(t.Context(), "left")
 	require.ErrorContains(t, err, "as one set")

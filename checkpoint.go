@@ -89,8 +89,8 @@ func (o *Options) invalid(a StateAdapter) error {
 
 // Register adds a component. It must come before Restore. The adapter knows the
 // component as [system/][replica/]componentID; componentID must not contain "/"
-// or begin with "~". It is an error to register an id or a StatefulComponent
-// twice, or a state type that could not be read back; see StatefulComponent.
+// or begin with "~". It is an error to register an id or a component
+// twice (a component belongs to one Checkpointer), or a state type that could not be read back; see StatefulComponent.
 // Register calls the component's InitState, if it has one.
 func (c *Checkpointer) Register(componentID string, comp Component) error {
 	inner, err := cellOf(comp)

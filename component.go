@@ -56,6 +56,10 @@ type Component interface {
 //     version of the state's format, and one step from the version from to the
 //     next. A restore takes as many steps as needed. State of a schema above the
 //     program's is ErrTooNew and stays untouched.
+//
+// Register refuses a method that bears such a name and would not be called: one with
+// another signature, one of two embedded types, one of a pointer where a value was
+// registered; and an encoding that the state has from one of several fields.
 type StatefulComponent[T any] struct {
 	mu      sync.RWMutex
 	value   T
@@ -131,6 +135,9 @@ func (c *StatefulComponent[T]) CheckpointState(ctx context.Context) error {
 	r := c.host.Load()
 	if r == nil {
 		return &Error{Op: "checkpoint", Err: ErrNotRegistered}
+	}
+	if !r.Has(cell[T]{c}) {
+		return &Error{Op: "checkpoint", ComponentID: r.ID(), Err: fmt.Errorf("%w: this StatefulComponent is a copy of the registered one, and its changes are lost; use a pointer", ErrNotRegistered)}
 	}
 	return r.Checkpoint(ctx)
 }
@@ -312,17 +319,23 @@ func (c *StatefulComponent[T]) cell() component.Cell {
 }
 
 // cellOf returns the inner face of comp, nil for none. It is an error when comp
-// would have one, but is a nil pointer or embeds one.
+// is nil, or would have one, but embeds a nil pointer or more than one of them.
 func cellOf(comp Component) (inner component.Cell, err error) {
 	defer func() {
 		if recover() != nil {
 			err = errors.New("the component, or the StatefulComponent that it embeds, is nil")
 		}
 	}()
-	if s, ok := comp.(stateful); ok {
-		inner = s.cell()
+	if isNil(comp) {
+		return nil, fmt.Errorf("the component is a nil %T", comp)
 	}
-	return inner, nil
+	if s, ok := comp.(stateful); ok {
+		return s.cell(), nil
+	}
+	if component.Embeds(reflect.TypeOf(comp), reflect.TypeFor[stateful]()) {
+		return nil, fmt.Errorf("%T embeds more than one StatefulComponent, of which none can be told to be its state; make them named fields and register each", comp)
+	}
+	return nil, nil
 }
 
 // cell is what a Checkpointer knows of a StatefulComponent beyond Component.
@@ -331,6 +344,7 @@ type cell[T any] struct{ *StatefulComponent[T] }
 func (c cell[T]) ChangeCount() uint64               { return c.changes.Load() }
 func (c cell[T]) Fresh() bool                       { return c.changes.Load() == 0 && !c.primed }
 func (c cell[T]) Type() reflect.Type                { return reflect.TypeFor[StatefulComponent[T]]() }
+func (c cell[T]) State() reflect.Type               { return reflect.TypeFor[T]() }
 func (c cell[T]) Freeze() func() ([]byte, error)    { return c.freeze() }
 func (c cell[T]) Codec() string                     { return c.codec() }
 func (c cell[T]) WithState(fn func(state any))      { c.View(func(v *T) { fn(v) }) }
@@ -372,9 +386,6 @@ func (c cell[T]) check(comp component.Component) error {
 		case m != u:
 			return fmt.Errorf("%T has only one of MarshalState and UnmarshalState", v)
 		}
-	}
-	if t := reflect.TypeFor[T](); t.Kind() == reflect.Pointer && component.Hooked(any(c.value)) {
-		return fmt.Errorf("the methods of %s would not be called, because the state is a pointer; use StatefulComponent[%s]", t, t.Elem())
 	}
 	return jsonstate.Check(reflect.TypeFor[T]())
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -34,34 +35,60 @@ type registry struct {
 	members atomic.Int64 // how many
 
 	mu      sync.Mutex
-	byID    map[string]*member // nil: is being registered
-	order   []*member          // nil: was removed
-	removed int                // of those
+	byID    map[string]*member             // nil: is being registered
+	plain   map[component.Component]string // the ids of those that have no cell to tell that they are here
+	order   []*member                      // nil: was removed
+	removed int                            // of those
 }
 
 func newRegistry(words backend.Words) *registry {
-	return &registry{words: words, byID: map[string]*member{}}
+	return &registry{words: words, byID: map[string]*member{}, plain: map[component.Component]string{}}
 }
 
-// announce takes the id for a member that is to be added.
-func (r *registry) announce(id string) error {
+// announce takes the id for a member that is to be added. A plain component is one
+// without a cell, which would know.
+func (r *registry) announce(id string, comp component.Component, plain bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, taken := r.byID[id]; taken {
 		return errors.New("the id is registered already")
 	}
+	if plain = plain && hasIdentity(comp); plain {
+		if other, taken := r.plain[comp]; taken {
+			return fmt.Errorf("the component is registered already, as %q", other)
+		}
+		r.plain[comp] = id
+	}
 	r.byID[id] = nil
 	return nil
 }
 
-// add takes in the member that was announced; nil if it does not come.
+// hasIdentity reports that a component that is equal to comp is comp itself: pointers to
+// nothing are equal and equal values are not the same.
+func hasIdentity(comp component.Component) bool {
+	t := reflect.TypeOf(comp)
+	return t.Kind() == reflect.Pointer && t.Elem().Size() > 0
+}
+
+// withdraw takes back what was announced.
+func (r *registry) withdraw(id string, comp component.Component) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.byID, id)
+	r.forget(id, comp)
+}
+
+// forget takes a plain component out. The caller holds the lock.
+func (r *registry) forget(id string, comp component.Component) {
+	if hasIdentity(comp) && r.plain[comp] == id {
+		delete(r.plain, comp)
+	}
+}
+
+// add takes in the member that was announced.
 func (r *registry) add(id string, m *member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if m == nil {
-		delete(r.byID, id)
-		return
-	}
 	m.place = uint32(len(r.order))
 	r.byID[id] = m
 	r.order = append(r.order, m)
@@ -73,6 +100,7 @@ func (r *registry) remove(m *member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.byID, m.ID())
+	r.forget(m.ID(), m.Outer())
 	r.order[m.place] = nil
 	r.removed++
 	r.members.Add(-1)
@@ -176,7 +204,7 @@ func (e *Engine) add(id string, comp component.Component, cell component.Cell, w
 	case !late && e.begun.Load():
 		return errLate
 	}
-	if err := e.registry.announce(id); err != nil {
+	if err := e.registry.announce(id, comp, cell == nil); err != nil {
 		return err
 	}
 	m, err := e.newMember(id, name, comp, cell) // calls the component, so no lock is held
@@ -187,7 +215,7 @@ func (e *Engine) add(id string, comp component.Component, cell component.Cell, w
 		err = errLate
 	}
 	if err != nil {
-		e.registry.add(id, nil)
+		e.registry.withdraw(id, comp)
 		return err
 	}
 	if e.opts.Consistent {

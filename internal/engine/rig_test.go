@@ -34,6 +34,7 @@ func (c *number) RestoreState(b []byte) error {
 func (c *number) ChangeCount() uint64                { return c.changes.Load() }
 func (c *number) Fresh() bool                        { return c.changes.Load() == 0 }
 func (c *number) Type() reflect.Type                 { return reflect.TypeFor[number]() }
+func (c *number) State() reflect.Type                { return reflect.TypeFor[uint64]() }
 func (c *number) Attach(*component.Registered) error { return nil }
 func (c *number) Detach(*component.Registered)       {}
 func (c *number) Freeze() func() ([]byte, error)     { return nil }

@@ -26,6 +26,7 @@ type Cell interface {
 	ChangeCount() uint64
 	Fresh() bool // it is the state of a program that has done nothing yet
 	Type() reflect.Type
+	State() reflect.Type // the type of the state
 	Attach(to *Registered) error
 	Detach(from *Registered)        // unless it belongs to another
 	Freeze() func() ([]byte, error) // clones the state; nil: it cannot be cloned
@@ -45,15 +46,6 @@ type (
 		MigrateState(from int, data []byte) ([]byte, error)
 	}
 )
-
-// Hooked reports that v has a method with special meaning.
-func Hooked(v any) bool {
-	switch v.(type) {
-	case Initialiser, Marshaler, Unmarshaler, SchemaHolder, Migrator:
-		return true
-	}
-	return false
-}
 
 // Profile is what registered components have in common with others.
 type Profile struct {
@@ -109,6 +101,13 @@ type Digest = [sha256.Size]byte
 // ties cell to it and checks the component's hooks. r must not be copied after it.
 func (r *Registered) Register(name string, comp Component, cell Cell, p *Profile, saver Saver) (err error) {
 	r.name, r.comp, r.cell, r.Profile, r.saver = name, comp, cell, p, saver
+	var state reflect.Type
+	if cell != nil {
+		state = cell.State()
+	}
+	if err := CheckHooks(comp, state); err != nil {
+		return err
+	}
 	defer func() {
 		if err != nil {
 			r.Unregister()
@@ -138,6 +137,9 @@ func (r *Registered) Name() string                         { return r.name }
 func (r *Registered) Every() time.Duration                 { return r.Interval }
 func (r *Registered) Outer() Component                     { return r.comp }
 func (r *Registered) Checkpoint(ctx context.Context) error { return r.saver.Checkpoint(ctx) }
+
+// Has reports that cell is that of the component, and no copy of it.
+func (r *Registered) Has(cell Cell) bool { return r.cell == cell }
 
 // TakeArrival returns what a restore has announced; nil: the program itself calls.
 func (r *Registered) TakeArrival() *Arrival {

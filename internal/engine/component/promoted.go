@@ -30,7 +30,7 @@ func promotes(t, want reflect.Type) bool {
 	if t == want {
 		return true
 	}
-	if t.Kind() != reflect.Struct || declares(t) || declares(reflect.PointerTo(t)) {
+	if t.Kind() != reflect.Struct || declares(t, "SnapshotState") || declares(reflect.PointerTo(t), "SnapshotState") {
 		return false
 	}
 	var from []reflect.Type
@@ -52,9 +52,9 @@ func promotes(t, want reflect.Type) bool {
 	return len(from) == 1 && promotes(from[0], want)
 }
 
-// declares reports that t's SnapshotState was written, not made by the compiler.
-func declares(t reflect.Type) bool {
-	method, ok := t.MethodByName("SnapshotState")
+// declares reports that the method of t was written, not made by the compiler.
+func declares(t reflect.Type, name string) bool {
+	method, ok := t.MethodByName(name)
 	if !ok {
 		return false
 	}

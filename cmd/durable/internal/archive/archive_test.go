@@ -74,7 +74,7 @@ func TestAFileAppearsWhenItIsComplete(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "f")
 	broken := errors.New("broken")
-	require.ErrorIs(t, archive.Create(path, false, func(w io.Writer) error {
+	require.ErrorIs(t, archive.Create(t.Context(), path, false, func(w io.Writer) error {
 		_, err := w.Write([]byte("half"))
 		require.NoError(t, err)
 		require.NoFileExists(t, path)
@@ -84,7 +84,7 @@ func TestAFileAppearsWhenItIsComplete(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, entries)
 	whole := func(w io.Writer) error { _, err := w.Write([]byte("whole")); return err }
-	require.NoError(t, archive.Create(path, false, whole))
-	require.ErrorIs(t, archive.Create(path, false, whole), os.ErrExist)
-	require.NoError(t, archive.Create(path, true, whole))
+	require.NoError(t, archive.Create(t.Context(), path, false, whole))
+	require.ErrorIs(t, archive.Create(t.Context(), path, false, whole), os.ErrExist)
+	require.NoError(t, archive.Create(t.Context(), path, true, whole))
 }

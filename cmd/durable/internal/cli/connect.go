@@ -100,6 +100,11 @@ func (c *connection) parse() (*durable.Config, error) {
 	return durable.ParseConfig(text)
 }
 
+// named reports that a flag says where the state is.
+func (c *connection) named() bool {
+	return c.config != "" || c.adapter != "" || c.redisURL != "" || c.directory != "" || c.keyPrefix != ""
+}
+
 // block is the flags as a configuration.
 func (c *connection) block() (map[string]any, error) {
 	redisURL, adapter := c.redisURL, c.adapter
@@ -115,6 +120,12 @@ func (c *connection) block() (map[string]any, error) {
 	}
 	if adapter == "redis" && redisURL == "" {
 		redisURL = os.Getenv("REDIS_URL")
+	}
+	switch {
+	case adapter == "file" && (c.keyPrefix != "" || c.redisURL != ""):
+		return nil, errors.New("--key-prefix and --redis-url belong to Redis, and a file store is named")
+	case adapter == "redis" && c.directory != "":
+		return nil, errors.New("--directory belongs to a file store, and --adapter says redis")
 	}
 	block := map[string]any{"adapter": adapter, "ttl": 0}
 	for key, value := range map[string]string{"redis_url": redisURL, "directory": c.directory, "key_prefix": c.keyPrefix} {

@@ -34,6 +34,9 @@ what it would have restored from the source.`,
 			if from == "" || to == "" {
 				return usage("durable copy needs --from and --to, two configurations")
 			}
+			if a.conn.named() {
+				return usage("durable copy goes by --from and --to; leave --config, --adapter, --redis-url, --directory and --key-prefix out")
+			}
 			return a.copyBetween(cmd.Context(), from, to, args, o)
 		},
 	}
@@ -86,7 +89,7 @@ func (a *app) warnOwned(ctx context.Context, src *opened, ids []string) {
 		name, w := survey.LeaseOf(id), owners.Of(ctx, id)
 		if !said[name] && w.Live(time.Now()) {
 			said[name] = true
-			a.term.Note("warning: %s runs on the source's system %q; what it saves from now on may stay behind", ui.Plain(w.Lease.Holder), name)
+			a.term.Note("warning: %s runs on the source's system %q; what it saves from now on may stay behind", ui.Name(w.Lease.Holder), name)
 		}
 	}
 }

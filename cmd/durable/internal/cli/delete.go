@@ -68,9 +68,9 @@ func (a *app) printDeletion(d *transfer.Deletion, after string) error {
 	}
 	what := fmt.Sprintf("deleted; its fence is epoch %d, version %d", d.Fence.Epoch, d.Fence.Version)
 	if d.In != "" {
-		what = fmt.Sprintf("removed; version %d of %s is without it", d.As, ui.Plain(d.In))
+		what = fmt.Sprintf("removed; version %d of %s is without it", d.As, ui.Name(d.In))
 	}
-	a.term.Printf("%s: %s, and %s\n", ui.Plain(d.ID), what, after)
+	a.term.Printf("%s: %s, and %s\n", ui.Name(d.ID), what, after)
 	return nil
 }
 

@@ -1,11 +1,7 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -16,10 +12,11 @@ import (
 
 // A change is one difference between two states.
 type change struct {
-	Path string `json:"path"`
-	Old  any    `json:"old,omitempty"`
-	New  any    `json:"new,omitempty"`
-	Kind string `json:"kind"` // added, removed, changed
+	Path string          `json:"path"` // for people; Keys says the same without a doubt
+	Keys []any           `json:"keys"` // names of members, and numbers of elements
+	Old  json.RawMessage `json:"old,omitempty"`
+	New  json.RawMessage `json:"new,omitempty"`
+	Kind string          `json:"kind"` // added, removed, changed
 }
 
 func (a *app) diff() *cobra.Command {
@@ -76,108 +73,15 @@ func (a *app) printChanges(changes []change) error {
 		}
 		switch c.Kind {
 		case "added":
-			a.term.Printf("+ %s: %s\n", ui.Plain(c.Path), scalar(c.New))
+			a.term.Printf("+ %s: %s\n", c.Path, ui.Line(string(c.New)))
 		case "removed":
-			a.term.Printf("- %s: %s\n", ui.Plain(c.Path), scalar(c.Old))
+			a.term.Printf("- %s: %s\n", c.Path, ui.Line(string(c.Old)))
 		default:
-			a.term.Printf("~ %s: %s -> %s\n", ui.Plain(c.Path), scalar(c.Old), scalar(c.New))
+			a.term.Printf("~ %s: %s -> %s\n", c.Path, ui.Line(string(c.Old)), ui.Line(string(c.New)))
 		}
 	}
 	if len(changes) == 0 && !a.term.JSON {
 		a.term.Note("no difference")
 	}
 	return nil
-}
-
-// scalar spells a value on one line.
-func scalar(v any) string {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Sprint(v)
-	}
-	return ui.Plain(string(b))
-}
-
-// compare lists the differences of two states in the order of their paths, or
-// the first differing byte of states that are no JSON.
-func compare(id string, old, new *durable.Snapshot) []change {
-	a, errA := flat(id, old)
-	b, errB := flat(id, new)
-	if errA != nil || errB != nil {
-		return compareBytes(old.Data, new.Data)
-	}
-	paths := maps.Clone(a)
-	maps.Copy(paths, b)
-	var list []change
-	for _, p := range slices.Sorted(maps.Keys(paths)) {
-		x, inA := a[p]
-		y, inB := b[p]
-		switch {
-		case !inA:
-			list = append(list, change{p, nil, y, "added"})
-		case !inB:
-			list = append(list, change{p, x, nil, "removed"})
-		case x != y:
-			list = append(list, change{p, x, y, "changed"})
-		}
-	}
-	return list
-}
-
-func compareBytes(a, b []byte) []change {
-	if bytes.Equal(a, b) {
-		return nil
-	}
-	at := 0
-	for at < min(len(a), len(b)) && a[at] == b[at] {
-		at++
-	}
-	return []change{{fmt.Sprintf("byte %d", at), fmt.Sprintf("%d bytes", len(a)), fmt.Sprintf("%d bytes", len(b)), "changed"}}
-}
-
-// flat returns the leaves of a state by their paths; numbers stay as written.
-func flat(id string, snap *durable.Snapshot) (map[string]any, error) {
-	text, err := json.Marshal(stateJSON(id, snap))
-	if err != nil {
-		return nil, err
-	}
-	if !json.Valid(snap.Data) && text[0] == '"' {
-		return nil, fmt.Errorf("no JSON")
-	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return nil, err
-	}
-	leaves := map[string]any{}
-	flatten("", v, leaves)
-	return leaves, nil
-}
-
-func flatten(path string, v any, leaves map[string]any) {
-	under := func(key string) string {
-		if path == "" {
-			return key
-		}
-		return path + "." + key
-	}
-	switch v := v.(type) {
-	case map[string]any:
-		for k, x := range v {
-			flatten(under(k), x, leaves)
-		}
-		if len(v) == 0 {
-			leaves[path] = "{}"
-		}
-	case []any:
-		for i, x := range v {
-			flatten(path+"["+strconv.Itoa(i)+"]", x, leaves)
-		}
-		if len(v) == 0 {
-			leaves[path] = "[]"
-		}
-	default:
-		leaves[path] = v
-	}
 }

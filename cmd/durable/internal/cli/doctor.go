@@ -94,11 +94,8 @@ func (a *app) printFindings(found []finding) error {
 			}
 			continue
 		}
-		severity := f.Severity
-		if a.term.Colourful() {
-			severity = ui.Colour(severity)
-		}
-		a.term.Printf("%s%s %s: %s\n", severity, strings.Repeat(" ", len("warning")-len(f.Severity)), ui.Plain(cmp.Or(f.Where, "store"))+" "+f.ID, ui.Plain(f.Evidence))
+		a.term.Verdict(f.Severity)
+		a.term.Printf("%s %s %s: %s\n", strings.Repeat(" ", len("warning")-len(f.Severity)), ui.Name(cmp.Or(f.Where, "store")), f.ID, ui.Line(f.Evidence))
 		if f.Remedy != "" {
 			a.term.Printf("        %s\n", f.Remedy)
 		}

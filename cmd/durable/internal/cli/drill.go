@@ -121,7 +121,7 @@ func (a *app) printDrill(d *drilled) error {
 		if len(d.Problems) > 0 {
 			t := ui.NewTable("COMPONENT", "OUTCOME", ">VERSION", "DETAIL")
 			for _, p := range d.Problems {
-				t.Add(ui.Plain(p.ID), p.Outcome, strconv.FormatUint(p.Version, 10), ui.Plain(p.Detail))
+				t.Add(ui.Name(p.ID), p.Outcome, strconv.FormatUint(p.Version, 10), ui.Plain(p.Detail))
 			}
 			a.paint(t, "OUTCOME")
 			if err := t.Write(a.term.Out, 0); err != nil {

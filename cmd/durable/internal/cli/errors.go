@@ -21,6 +21,7 @@ const (
 	exitUnsound  = 3
 	exitNotFound = 4
 	exitRefused  = 5
+	exitHangup   = 141 // what a shell shows for other programs whose reader has gone
 )
 
 // A failure is an error with an exit code of its own.
@@ -61,6 +62,13 @@ func exitCode(err error) int {
 
 // finish says what went wrong and returns the exit code.
 func (a *app) finish(err error) int {
+	lost := a.term.Lost()
+	if ui.IsHangup(lost) && (err == nil || ui.IsHangup(err)) {
+		return exitHangup
+	}
+	if lost != nil && err == nil {
+		err = fmt.Errorf("not all output was written: %w", lost)
+	}
 	code := exitCode(err)
 	if err == nil {
 		return code
@@ -68,6 +76,13 @@ func (a *app) finish(err error) int {
 	if errors.Is(err, context.Canceled) {
 		err = fmt.Errorf("interrupted: %w", err)
 	}
+	a.say(err)
+	return code
+}
+
+// say writes an error beside the results.
+func (a *app) say(err error) {
+	code := exitCode(err)
 	text := a.conn.redact(ui.Plain(err.Error()))
 	if a.term.JSON {
 		side := ui.Terminal{Out: a.term.Err}
@@ -75,7 +90,6 @@ func (a *app) finish(err error) int {
 	} else {
 		a.term.Note("durable: %s", strings.TrimPrefix(text, "durable: "))
 	}
-	return code
 }
 
 var credentials = regexp.MustCompile(`://[^\n]*@`) // a password may hold anything where it was not escaped

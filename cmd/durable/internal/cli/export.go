@@ -29,17 +29,23 @@ type exported struct {
 func (a *app) export() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use:   "export FILE [ID...]",
+		Use:   "export FILE|- [ID...]",
 		Short: "Write components with their history to one archive",
 		Long: `Export writes every generation that verifies, and the fence of each component,
 to one file. The file appears when it is complete and synced; an export that
 fails leaves what was there. What programs save meanwhile may be in it or not,
 one component or one consistent set at a time. Of deleted components it has the
 fence, so that an import deletes them too. It exits with 3 when something was not sound: the
-archive then holds what could be read.`,
+archive then holds what could be read.
+
+With - the archive goes to standard output, and what export says about it to
+standard error. A FILE that is a pipe or a device is written to.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage("durable export needs the name of a file; try durable export --help")
+			}
+			if args[0] == "-" && ui.IsTerminal(a.term.Out) {
+				return usage("an archive is not for a terminal: send it to a file or a program")
 			}
 			ctx, o, err := a.conn.reading(cmd.Context())
 			if err != nil {
@@ -52,18 +58,33 @@ archive then holds what could be read.`,
 			}
 			start := time.Now()
 			e := &exported{File: args[0], Unsound: []survey.Component{}}
-			err = archive.Create(args[0], force, func(w io.Writer) error { return a.writeArchive(ctx, o, ids, w, e) })
+			write := func(w io.Writer) error { return a.writeArchive(ctx, o, ids, w, e) }
+			report := a
+			if args[0] == "-" {
+				report = a.aside()
+				err = write(a.term.Out)
+			} else {
+				err = archive.Create(ctx, args[0], force, write)
+			}
 			if errors.Is(err, fs.ErrExist) {
 				return &failure{exitRefused, err}
 			} else if err != nil {
 				return err
 			}
 			e.Seconds = time.Since(start).Seconds()
-			return a.printExported(e, incomplete)
+			return report.printExported(e, incomplete)
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "replace an existing file")
 	return cmd
+}
+
+// aside is a whose results go to standard error.
+func (a *app) aside() *app {
+	b, term := *a, *a.term
+	term.Out = term.Err
+	b.term = &term
+	return &b
 }
 
 // writeArchive writes one component at a time; the next ones are looked at
@@ -140,7 +161,7 @@ func (a *app) printExported(e *exported, incomplete error) error {
 		if e.Deleted > 0 {
 			a.term.Printf("%s deleted: only the fence is in the archive\n", ui.Count(e.Deleted, "component was", "components were"))
 		}
-		a.term.Printf("%s: %s, %s, %s of state in %s, sha256 %s\n", ui.Plain(e.File), ui.Count(e.Components, "component", "components"),
+		a.term.Printf("%s: %s, %s, %s of state in %s, sha256 %s\n", ui.Name(e.File), ui.Count(e.Components, "component", "components"),
 			ui.Count(e.Generations, "generation", "generations"), ui.Size(e.Bytes), seconds(e.Seconds), e.SHA256)
 	}
 	if incomplete != nil {

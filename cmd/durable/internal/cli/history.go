@@ -82,7 +82,7 @@ func (a *app) printHistory(list []generation) error {
 			ui.Size(int64(g.Bytes)), ui.Plain(g.Codec), strconv.Itoa(g.Schema), string(g.Verdict)}
 		switch {
 		case g.In != "":
-			cells = append(cells, ui.Plain(g.In))
+			cells = append(cells, ui.Name(g.In))
 		case inSet:
 			cells = append(cells, "by itself")
 		}

@@ -24,7 +24,7 @@ const archiveLimit = 1 << 30
 func (a *app) importing() *cobra.Command {
 	var o transfer.Options
 	cmd := &cobra.Command{
-		Use:   "import FILE",
+		Use:   "import FILE|-",
 		Short: "Bring the components of an archive into the store",
 		Long: `Import reads the whole archive and checks every byte before it touches the
 store. Then it saves the generations of each component with their versions and
@@ -34,10 +34,19 @@ A component of which the store holds other state is refused, unless --force take
 it over: the archive's generations then get new versions above what is there, and
 a running owner is refused. An import that was interrupted leaves components that
 are complete, untouched, or at an older generation of the archive; the same
-command again completes them.`,
+command again completes them.
+
+With - the archive is read from standard input, to its end, before anything else
+is done. An archive is imported whole, so --system and --replica are refused.`,
 		Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f, err := os.Open(args[0])
+			if a.conn.system != "" || a.conn.replica != "" {
+				return usage("import brings the whole archive; leave --system and --replica out, or export these components only")
+			}
+			if args[0] == "-" && ui.IsTerminal(a.term.In) {
+				return usage("an archive is not typed: send a file or a program's output")
+			}
+			f, err := archive.Open(args[0], a.term.In)
 			if err != nil {
 				return err
 			}

@@ -45,15 +45,16 @@ release, which is shown as "holder gone": the next process gets the lease at onc
 			}
 			defer o.Close()
 			names, err := systems(ctx, o, args)
-			if err != nil {
+			if err != nil && len(names) == 0 {
 				return err
 			}
-			return a.printLeases(ctx, o, names)
+			return cmp.Or(a.printLeases(ctx, o, names), incomplete(err))
 		},
 	}
 }
 
-// systems returns the names of the leases to look at.
+// systems returns the names of the leases to look at. The error may stand beside
+// a list that is not complete.
 func systems(ctx context.Context, o *opened, args []string) ([]string, error) {
 	if len(args) == 1 {
 		return args, nil
@@ -66,9 +67,6 @@ func systems(ctx context.Context, o *opened, args []string) ([]string, error) {
 			seen[name] = true
 			names = append(names, name)
 		}
-	}
-	if len(names) > 0 {
-		err = nil
 	}
 	return names, err
 }
@@ -98,7 +96,7 @@ func (a *app) printLeases(ctx context.Context, o *opened, names []string) error 
 				return err
 			}
 		}
-		t.Add(cmp.Or(ui.Plain(name), "(none)"), l.State, cmp.Or(ui.Plain(l.Holder), "-"), strconv.FormatUint(l.Epoch, 10), ends)
+		t.Add(cmp.Or(ui.Name(name), "(none)"), l.State, cmp.Or(ui.Name(l.Holder), "-"), strconv.FormatUint(l.Epoch, 10), ends)
 	}
 	if !a.term.JSON {
 		if err := t.Write(a.term.Out, 0); err != nil {

@@ -197,7 +197,7 @@ func (a *app) table(rows []listed) *ui.Table {
 		if r.Verdict == survey.FellBack {
 			version = fmt.Sprintf("%d of %d", r.Version, r.LastVersion)
 		}
-		t.Add(append([]string{ui.Plain(r.ID), age, ui.Size(r.Bytes), version, ui.Plain(r.Owner), string(r.Verdict)}, where(r)...)...)
+		t.Add(append([]string{ui.Name(r.ID), age, ui.Size(r.Bytes), version, ui.Name(r.Owner), string(r.Verdict)}, where(r)...)...)
 	}
 	a.paint(t, "VERDICT", "SEVERITY", "OUTCOME")
 	return t

@@ -83,7 +83,7 @@ func (m *move) print(r *moved) {
 			t.Printf("and %d more\n", n-mostLines)
 		}
 	}
-	some(len(r.Notes), func(i int) { t.Printf("%s: %s\n", ui.Plain(r.Notes[i].ID), r.Notes[i].Detail) })
+	some(len(r.Notes), func(i int) { t.Printf("%s: %s\n", ui.Name(r.Notes[i].ID), r.Notes[i].Detail) })
 	some(len(r.Unsound), func(i int) { t.Printf("not whole: %s\n", ui.Plain(r.Unsound[i])) })
 	some(len(r.Failed), func(i int) { t.Printf("refused or failed: %s\n", ui.Plain(r.Failed[i])) })
 	will := ""

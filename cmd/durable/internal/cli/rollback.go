@@ -59,7 +59,7 @@ refused and the error names that place.`,
 			if a.term.JSON {
 				return a.term.Emit(r)
 			}
-			a.term.Printf("%s: version %d has the content of version %d, under epoch %d; a running owner is refused until it restores\n", ui.Plain(id), r.Version, r.To, r.Epoch)
+			a.term.Printf("%s: version %d has the content of version %d, under epoch %d; a running owner is refused until it restores\n", ui.Name(id), r.Version, r.To, r.Epoch)
 			return nil
 		},
 	}
@@ -102,7 +102,7 @@ func (a *app) situation(ctx context.Context, o *opened, c survey.Component) stri
 	own := o.Ownership(ctx, survey.LeaseOf(c.ID))
 	where := ""
 	if c.In != "" {
-		where = ", in " + ui.Plain(c.In)
+		where = ", in " + ui.Name(c.In)
 	}
-	return fmt.Sprintf("%s: version %d, %s old, %s, %s%s; %s", ui.Plain(c.ID), c.Version, ui.Since(c.SavedAt, time.Now()), ui.Size(c.Bytes), c.Verdict, where, ui.Plain(own.String()))
+	return fmt.Sprintf("%s: version %d, %s old, %s, %s%s; %s", ui.Name(c.ID), c.Version, ui.Since(c.SavedAt, time.Now()), ui.Size(c.Bytes), c.Verdict, where, ui.Plain(own.String()))
 }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"io"
 	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -22,17 +24,19 @@ type app struct {
 	conn connection
 }
 
-// Main runs the program with args and returns its exit code.
+// Main runs the program with args and returns its exit code, which is not 0 when
+// anything that it said could not be written.
 func Main(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryTarget)
 	}
-	a := &app{term: &ui.Terminal{In: in, Out: out, Err: errOut}}
+	signal.Ignore(syscall.SIGPIPE) // a reader that has gone must not kill a command that holds leases
+	a := &app{term: &ui.Terminal{In: in, Out: ui.NewWriter(out), Err: ui.NewWriter(errOut)}}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errOut)
+	root.SetOut(a.term.Out)
+	root.SetErr(a.term.Err)
 	return a.finish(root.ExecuteContext(ctx))
 }
 
@@ -48,7 +52,9 @@ from --redis-url (REDIS_URL) or --directory. Ids are those of the store,
 [system/][replica/]id; the system may be left out where the configuration names it.
 
 Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 something is unsound or was found,
-4 not found, 5 refused because of an owner, a fence or a missing confirmation.`,
+4 not found, 5 refused because of an owner, a fence or a missing confirmation.
+Output that could not be written whole is a failure; a pipe whose reader has gone is
+141, without a word.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,

@@ -32,6 +32,9 @@ func (a *app) show() *cobra.Command {
 			}
 			defer o.Close()
 			id := o.Name(args[0])
+			if raw && a.term.JSON {
+				return usage("--raw writes bytes and --json writes JSON; keep one")
+			}
 			p, err := pick(ctx, o, id, version, cmd.Flags().Changed("version"))
 			if err != nil {
 				return err
@@ -70,9 +73,9 @@ func (a *app) printState(ctx context.Context, o *opened, id string, p *picked) e
 		return a.term.Emit(m)
 	}
 	now := time.Now()
-	a.term.Printf("component  %s\n", ui.Plain(id))
+	a.term.Printf("component  %s\n", ui.Name(id))
 	if p.in != "" {
-		a.term.Printf("stored     in %s, together with the other components\n", ui.Plain(p.in))
+		a.term.Printf("stored     in %s, together with the other components\n", ui.Name(p.in))
 	}
 	if p.own > 0 {
 		a.term.Printf("           its own version %d is older, a restart does not take it\n", p.own)
@@ -97,14 +100,14 @@ func stateText(id string, snap *durable.Snapshot) string {
 			var b strings.Builder
 			for _, m := range members {
 				if m.Err != nil {
-					fmt.Fprintf(&b, "# %s: cannot be read: %s\n", ui.Plain(m.ID), ui.Plain(m.Err.Error()))
+					fmt.Fprintf(&b, "# %s: cannot be read: %s\n", ui.Name(m.ID), ui.Plain(m.Err.Error()))
 					continue
 				}
 				if m.Deleted {
-					fmt.Fprintf(&b, "# %s: removed\n", ui.Plain(m.ID))
+					fmt.Fprintf(&b, "# %s: removed\n", ui.Name(m.ID))
 					continue
 				}
-				fmt.Fprintf(&b, "# %s: version %d, %s\n%s\n", ui.Plain(m.ID), m.Version, ui.Size(int64(len(m.Data))), stateText("", &m.Snapshot))
+				fmt.Fprintf(&b, "# %s: version %d, %s\n%s\n", ui.Name(m.ID), m.Version, ui.Size(int64(len(m.Data))), stateText("", &m.Snapshot))
 			}
 			return strings.TrimRight(b.String(), "\n")
 		}

@@ -149,7 +149,7 @@ func (a *app) printUnsound(list []survey.Component) error {
 		if c.Version > 0 {
 			usable = strconv.FormatUint(c.Version, 10)
 		}
-		t.Add(ui.Plain(c.ID), usable, strconv.FormatUint(c.LastVersion, 10), string(c.Verdict), ui.Plain(c.Detail))
+		t.Add(ui.Name(c.ID), usable, strconv.FormatUint(c.LastVersion, 10), string(c.Verdict), ui.Plain(c.Detail))
 	}
 	a.paint(t, "VERDICT")
 	return t.Write(a.term.Out, 0)

@@ -56,6 +56,9 @@ func (w *watcher) run(ctx context.Context, every time.Duration, count int) error
 			return nil
 		}
 		w.show(rows, err)
+		if lost := w.a.term.Lost(); lost != nil {
+			return lost
+		}
 		if n == count {
 			return err
 		}
@@ -89,11 +92,14 @@ func (w *watcher) show(rows []listed, err error) {
 		if w.a.term.JSON {
 			_ = w.a.term.Emit(watched{now.UTC(), r, saves})
 		}
-		t.Add(append([]string{ui.Plain(r.ID), ui.Age(time.Duration(r.Age * float64(time.Second))), ui.Size(r.Bytes), fmt.Sprint(r.Version), fmt.Sprint(saves),
-			ui.Plain(r.Owner), string(r.Verdict)}, where(r)...)...)
+		t.Add(append([]string{ui.Name(r.ID), ui.Age(time.Duration(r.Age * float64(time.Second))), ui.Size(r.Bytes), fmt.Sprint(r.Version), fmt.Sprint(saves),
+			ui.Name(r.Owner), string(r.Verdict)}, where(r)...)...)
 	}
-	if !w.a.term.JSON {
+	switch {
+	case !w.a.term.JSON:
 		w.draw(rows, t, now, err)
+	case err != nil:
+		w.a.say(err)
 	}
 }
 
@@ -116,5 +122,5 @@ func (w *watcher) draw(rows []listed, t *ui.Table, now time.Time, err error) {
 		fmt.Fprintf(&b, "%s\n", w.a.conn.redact(ui.Plain(err.Error())))
 	}
 	_ = t.Write(&b, max(0, height-4))
-	_, _ = w.a.term.Out.Write(b.Bytes())
+	_, _ = w.a.term.Out.Write(b.Bytes()) // run looks whether it could
 }

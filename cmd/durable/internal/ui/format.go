@@ -2,9 +2,7 @@ package ui
 
 import (
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
 )
 
 // Size spells a number of bytes in at most four digits.
@@ -56,17 +54,6 @@ func Time(t time.Time) string {
 		return "-"
 	}
 	return t.UTC().Format("2006-01-02 15:04:05Z")
-}
-
-// Plain makes text from a store harmless on a terminal: what is not printable is
-// replaced.
-func Plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
-			return r
-		}
-		return '\uFFFD'
-	}, s)
 }
 
 // Count spells n things.

@@ -3,10 +3,9 @@ package ui
 import (
 	"io"
 	"strings"
-	"unicode/utf8"
 )
 
-// A Table is aligned text.
+// A Table is text that is aligned by what a terminal shows of it.
 type Table struct {
 	headers []string
 	right   []bool
@@ -25,8 +24,14 @@ func NewTable(headers ...string) *Table {
 	return t
 }
 
-// Add adds a row.
-func (t *Table) Add(cells ...string) { t.rows = append(t.rows, cells) }
+// Add adds a row. Nothing in its cells can break it or control the terminal.
+func (t *Table) Add(cells ...string) {
+	row := make([]string, len(cells))
+	for i, cell := range cells {
+		row[i] = Line(cell)
+	}
+	t.rows = append(t.rows, row)
+}
 
 // Paint has f colour cells after they were aligned.
 func (t *Table) Paint(f func(row int, column, cell string) string) { t.paint = f }
@@ -38,11 +43,11 @@ func (t *Table) Write(w io.Writer, n int) error {
 	}
 	widths := make([]int, len(t.headers))
 	for i, h := range t.headers {
-		widths[i] = utf8.RuneCountInString(h)
+		widths[i] = Width(h)
 	}
 	for _, row := range t.rows[:n] {
 		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			widths[i] = max(widths[i], Width(cell))
 		}
 	}
 	var b strings.Builder
@@ -63,7 +68,7 @@ func (t *Table) Write(w io.Writer, n int) error {
 func (t *Table) line(b *strings.Builder, row int, cells []string, widths []int) {
 	var parts []string
 	for i, cell := range cells {
-		pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+		pad := strings.Repeat(" ", widths[i]-Width(cell))
 		painted := cell
 		if row >= 0 {
 			painted = t.paint(row, t.headers[i], cell)

@@ -5,6 +5,8 @@ package ui
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +14,8 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 )
@@ -19,26 +23,61 @@ import (
 // A Terminal is where a command reads from and writes to.
 type Terminal struct {
 	In       io.Reader
-	Out, Err io.Writer
+	Out, Err *Writer
 	JSON     bool // results as JSON, one value a line
 	Quiet    bool // no progress
 }
 
-// Emit writes v as one line of JSON.
+// Emit writes v as one line of JSON, in which nothing can control a terminal.
 func (t *Terminal) Emit(v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	_, err = t.Out.Write(append(b, '\n'))
+	_, err = t.Out.Write(append(ascii(b), '\n'))
 	return err
 }
 
-// Printf writes a result for people.
-func (t *Terminal) Printf(format string, args ...any) { fmt.Fprintf(t.Out, format, args...) }
+// ascii escapes what JSON leaves as it is and a terminal would obey.
+func ascii(b []byte) []byte {
+	if !bytes.ContainsFunc(b, func(r rune) bool { return !shown(r) }) {
+		return b
+	}
+	var out []byte
+	for _, r := range string(b) {
+		switch {
+		case shown(r):
+			out = utf8.AppendRune(out, r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
+}
 
-// Note says something beside the results.
-func (t *Terminal) Note(format string, args ...any) { fmt.Fprintf(t.Err, format+"\n", args...) }
+// Printf writes a result for people. Nothing in it can control the terminal.
+func (t *Terminal) Printf(format string, args ...any) {
+	_, _ = io.WriteString(t.Out, Plain(fmt.Sprintf(format, args...)))
+}
+
+// Verdict writes a word in its colour, where colours are shown.
+func (t *Terminal) Verdict(word string) {
+	if t.Colourful() {
+		word = Colour(word)
+	}
+	_, _ = io.WriteString(t.Out, word)
+}
+
+// Note says something beside the results. Nothing in it can control the terminal.
+func (t *Terminal) Note(format string, args ...any) {
+	_, _ = io.WriteString(t.Err, Plain(fmt.Sprintf(format+"\n", args...)))
+}
+
+// Lost returns why not all that the command said could be written, nil if it was.
+func (t *Terminal) Lost() error { return cmp.Or(t.Out.Err(), t.Err.Err()) }
 
 // Colourful reports whether Out shows colours and wants them.
 func (t *Terminal) Colourful() bool {
@@ -47,13 +86,16 @@ func (t *Terminal) Colourful() bool {
 
 // IsTerminal reports whether f is a terminal.
 func IsTerminal(f any) bool {
+	if w, ok := f.(*Writer); ok {
+		f = w.Unwrap()
+	}
 	file, ok := f.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
 // Height returns the number of lines of Out, 0 if it is no terminal.
 func (t *Terminal) Height() int {
-	if file, ok := t.Out.(*os.File); ok {
+	if file, ok := t.Out.Unwrap().(*os.File); ok {
 		if _, h, err := term.GetSize(int(file.Fd())); err == nil {
 			return h
 		}
@@ -73,7 +115,9 @@ func (t *Terminal) Confirm(ctx context.Context, question string, agreed bool) er
 	if !IsTerminal(t.In) || t.JSON {
 		return fmt.Errorf("%w: there is no terminal to ask on; give --yes to agree", ErrDeclined)
 	}
-	fmt.Fprintf(t.Err, "%s [y/N] ", question)
+	if _, err := io.WriteString(t.Err, Plain(question)+" [y/N] "); err != nil {
+		return fmt.Errorf("%w: the question could not be shown: %w", ErrDeclined, err)
+	}
 	answer := make(chan string, 1)
 	go func() {
 		line, _ := bufio.NewReader(t.In).ReadString('\n')

@@ -2,6 +2,7 @@ package ui_test
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -41,13 +42,83 @@ func TestTableAlignsByWhatIsSeen(t *testing.T) {
 }
 
 func TestTextFromAStoreCannotControlTheTerminal(t *testing.T) {
-	require.Equal(t, "a\uFFFD[2Jb", ui.Plain("a\x1b[2Jb"))
+	for text, want := range map[string]string{
+		"a\x1b[2Jb": `a\x1b[2Jb`, "a\u202eb": `a\u202eb`, "a\u009bb": `a\u009bb`, "a\tb\nc": "a\\tb\nc", "a\xffb": `a\xffb`, "日本 é 👍": "日本 é 👍", "a\u200bb": `a\u200bb`,
+	} {
+		require.Equal(t, want, ui.Plain(text))
+	}
+	require.Equal(t, `a\nb`, ui.Line("a\nb"))
+	var b bytes.Buffer
+	term := &ui.Terminal{Out: ui.NewWriter(&b)}
+	require.NoError(t, term.Emit("a\u202e\u009b\U000E0001é"))
+	require.Equal(t, `"a\u202e\u009b\udb40\udc01é"`+"\n", b.String())
+	b.Reset()
+	term.Printf("%s\n", "a\x1b]0;title\a")
+	require.Equal(t, `a\x1b]0;title\a`+"\n", b.String())
+}
+
+func TestNamesThatDifferNeverLookTheSame(t *testing.T) {
+	seen := map[string]string{}
+	for _, name := range []string{"app/a", "a\u202eb", `a\u202eb`, `"a\u202eb"`, "a ", "a", " a", "a\u00a0", "\u0301a", "a\u0301", "\u00e1", "a\u200b", "a\x01"} {
+		shown := ui.Name(name)
+		require.Empty(t, seen[shown], "%q and %q", name, seen[shown])
+		seen[shown] = name
+		require.Equal(t, shown, ui.Line(shown))
+	}
+	require.Equal(t, "app/日本", ui.Name("app/日本"))
+}
+
+func TestColumnsStandWhereATerminalShowsThem(t *testing.T) {
+	for text, want := range map[string]int{"": 0, "abc": 3, "日本語": 6, "👍": 2, "e\u0301": 1, "한": 2, "ｶ": 1, "Ａ": 2, "é": 1} {
+		require.Equal(t, want, ui.Width(text), text)
+	}
+	table := ui.NewTable("NAME", ">N", "WHAT")
+	table.Add("日本", "1", "a\nb")
+	table.Add("abcdef", "22", "x\x1b[1m")
+	table.Add("e\u0301", "3", "")
+	var b strings.Builder
+	require.NoError(t, table.Write(&b, 0))
+	require.Equal(t, "NAME     N  WHAT\n日本     1  a\\nb\nabcdef  22  x\\x1b[1m\ne\u0301        3\n", b.String())
+}
+
+func TestAWriterRemembersItsFirstErrorAndWritesNothingBehindIt(t *testing.T) {
+	full := &limited{room: 3}
+	term := &ui.Terminal{Out: ui.NewWriter(full), Err: ui.NewWriter(&bytes.Buffer{})}
+	term.Printf("abc")
+	require.NoError(t, term.Lost())
+	term.Printf("d")
+	full.room = 10
+	term.Printf("e")
+	require.ErrorIs(t, term.Lost(), errFull)
+	require.Error(t, term.Emit(1))
+	require.Equal(t, "abc", full.String())
+}
+
+func TestAQuestionThatCannotBeShownIsNotAgreedTo(t *testing.T) {
+	full := &ui.Terminal{In: strings.NewReader("y\n"), Err: ui.NewWriter(&limited{})}
+	require.ErrorIs(t, full.Confirm(t.Context(), "sure?", false), ui.ErrDeclined)
+}
+
+var errFull = errors.New("no space left")
+
+// limited takes so many bytes.
+type limited struct {
+	strings.Builder
+	room int
+}
+
+func (l *limited) Write(b []byte) (int, error) {
+	if len(b) > l.room {
+		return 0, errFull
+	}
+	l.room -= len(b)
+	return l.Builder.Write(b)
 }
 
 func TestProgressWritesALineNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer
-		p := (&ui.Terminal{Err: &b}).Progress("verify", 4)
+		p := (&ui.Terminal{Err: ui.NewWriter(&b)}).Progress("verify", 4)
 		p.Step(1024)
 		require.Empty(t, b.String())
 		time.Sleep(2 * time.Second)
@@ -61,7 +132,7 @@ func TestProgressWritesALineNowAndThen(t *testing.T) {
 }
 
 func TestNobodyAgreesWithoutATerminal(t *testing.T) {
-	term := &ui.Terminal{In: strings.NewReader("y\n"), Err: &bytes.Buffer{}}
+	term := &ui.Terminal{In: strings.NewReader("y\n"), Err: ui.NewWriter(&bytes.Buffer{})}
 	require.ErrorIs(t, term.Confirm(t.Context(), "sure?", false), ui.ErrDeclined)
 	require.NoError(t, term.Confirm(t.Context(), "sure?", true))
 }

@@ -19,6 +19,7 @@ func (a *app) completeIDs(cmd *cobra.Command, args []string, prefix string) ([]s
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
+	a.conn.say = nil // the shell shows what is said
 	ctx, o, err := a.conn.reading(ctx)
 	if err != nil {
 		return nil, none

@@ -10,12 +10,15 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/durablestate/durable"
 	"github.com/durablestate/durable/cmd/durable/internal/survey"
+	"github.com/durablestate/durable/internal/config"
 	"github.com/durablestate/durable/internal/store"
 )
 
@@ -23,6 +26,9 @@ import (
 type connection struct {
 	config, adapter, redisURL, directory, keyPrefix string
 	system, replica                                 string
+
+	say         func(format string, args ...any) // nil: nobody listens
+	allReplicas bool                             // which replica the configuration means is not known here
 }
 
 func (c *connection) flags(f *pflag.FlagSet) {
@@ -87,7 +93,7 @@ func (c *connection) parse() (*durable.Config, error) {
 		if c.adapter != "" || c.redisURL != "" || c.directory != "" || c.keyPrefix != "" {
 			return nil, errors.New("--config says where the state is; leave --adapter, --redis-url, --directory and --key-prefix out")
 		}
-		return durable.LoadConfig(c.config)
+		return c.file()
 	}
 	block, err := c.block()
 	if err != nil {
@@ -98,6 +104,38 @@ func (c *connection) parse() (*durable.Config, error) {
 		return nil, err
 	}
 	return durable.ParseConfig(text)
+}
+
+// programs are the keys of a configuration that only the program needs. The others
+// say where the state is and how it is stored.
+var programs = []string{"holder", "replica", "spill_directory", "snapshot_interval", "save_timeout", "shutdown_timeout", "lease_ttl", "pause_limit",
+	"max_crash_restarts", "consistent", "restore", "components"}
+
+// file reads the program's configuration. What this machine lacks of what only the
+// program needs, such as ${POD_NAME}, is left out.
+func (c *connection) file() (*durable.Config, error) {
+	cfg, err := durable.LoadConfig(c.config)
+	if err == nil {
+		return cfg, nil
+	}
+	data, unread := os.ReadFile(c.config)
+	if unread != nil {
+		return nil, err
+	}
+	text, missing := config.Lenient(data, time.Minute, func(key string) bool {
+		return slices.Contains(programs, key) || key == "system" && c.system != ""
+	})
+	if len(missing) == 0 {
+		return nil, err
+	}
+	if cfg, unread = durable.ParseConfig(text); unread != nil {
+		return nil, err
+	}
+	c.allReplicas = slices.Contains(missing, "replica") && c.system == "" && c.replica == ""
+	if c.allReplicas && c.say != nil {
+		c.say("the configuration does not tell here which replica is meant: these are all of %q; --replica chooses one", cfg.Options.System)
+	}
+	return cfg, nil
 }
 
 // named reports that a flag says where the state is.

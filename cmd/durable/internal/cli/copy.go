@@ -48,7 +48,7 @@ what it would have restored from the source.`,
 
 // copyBetween copies the named components, or all.
 func (a *app) copyBetween(base context.Context, from, to string, args []string, o transfer.Options) error {
-	source := connection{config: from, system: a.conn.system, replica: a.conn.replica}
+	source := connection{config: from, system: a.conn.system, replica: a.conn.replica, say: a.conn.say}
 	ctx, src, err := source.reading(base)
 	if err != nil {
 		return err

@@ -126,8 +126,11 @@ it should not run on, stop it first.`,
 			}
 			defer o.Close()
 			name := survey.LeaseOf(o.Namespace + "x")
-			if len(args) == 1 {
+			switch {
+			case len(args) == 1:
 				name = args[0]
+			case a.conn.allReplicas:
+				return usage("which lease? name it, or the --replica; durable lease show lists them")
 			}
 			w := o.Ownership(ctx, name)
 			switch {

@@ -32,6 +32,7 @@ func Main(ctx context.Context, args []string, in io.Reader, out, errOut io.Write
 	}
 	signal.Ignore(syscall.SIGPIPE) // a reader that has gone must not kill a command that holds leases
 	a := &app{term: &ui.Terminal{In: in, Out: ui.NewWriter(out), Err: ui.NewWriter(errOut)}}
+	a.conn.say = a.term.Note
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)

@@ -128,6 +128,7 @@ type Owner interface {
 	// ErrLeaseHeld while another holder has it. The same holder takes its
 	// own lease back, another one after release or expiry, judged by the
 	// store's clock. Each acquisition has an epoch above all before it.
+	// ErrNotDurable, here and below, comes with a lease that is stored.
 	AcquireLease(ctx context.Context, name, holder string, ttl time.Duration) (*Lease, error)
 
 	// RenewLease extends l by its TTL and sets l.Expires. A lost record is

@@ -105,9 +105,9 @@ func (a *storeAdapter) ReleaseLease(ctx context.Context, l *Lease) error {
 	return a.fail("release lease", l.Name, replace(l, n, err))
 }
 
-// replace makes l the record n, unless there is an error.
+// replace makes l the record n, if that is stored.
 func replace(l *Lease, n *store.Lease, err error) error {
-	if err == nil {
+	if store.IsStored(err) {
 		*l = Lease(*n)
 	}
 	return err

@@ -170,13 +170,13 @@ func TestEverySentinelIsAnErrorTypeOfItsOwn(t *testing.T) {
 		durable.ErrCorrupt: "corrupt", durable.ErrTooNew: "too_new", durable.ErrFenced: "fenced",
 		durable.ErrConflict: "conflict", durable.ErrLeaseHeld: "lease_held", durable.ErrTooLarge: "too_large",
 		durable.ErrNotDurable: "not_durable", durable.ErrInvalidID: "invalid_id", durable.ErrNotRegistered: "not_registered",
-		durable.ErrNotRestored: "not_restored", durable.ErrClosed: "closed",
+		durable.ErrNotRestored: "not_restored", durable.ErrClosed: "closed", durable.ErrPermanent: "permanent",
 		context.DeadlineExceeded: "timeout", context.Canceled: "canceled", errors.New("password=hunter2"): "_OTHER",
 	} {
 		onEvent(durable.Event{Op: "restore", Err: fmt.Errorf("wrapped: %w", err)})
 		require.Equal(t, 1.0, b.points("durable.restore.duration")["error.type="+want], want)
 	}
-	require.Len(t, b.points("durable.restore.duration"), 17)
+	require.Len(t, b.points("durable.restore.duration"), 18)
 }
 
 func TestTheNextFunctionIsCalledToo(t *testing.T) {

@@ -210,11 +210,11 @@ func (a *Adapter) lease(ctx context.Context, name string, do func() (*store.Leas
 		return nil, fmt.Errorf("%w: lease name %q", store.ErrInvalidID, name)
 	}
 	l, err := do()
-	if err != nil {
+	if !store.IsStored(err) {
 		return nil, a.told(err)
 	}
 	a.saw(l.Epoch)
-	return l, nil
+	return l, err
 }
 
 // errNoStore is the answer of a nil Adapter, which stands for none.

@@ -38,6 +38,7 @@ type Engine struct {
 	*lifecycle
 	opts    Options
 	invalid error // what is wrong with the options
+	waiting waiting
 
 	system   *saver.System
 	set      *cut.Set // all components as one state, with Options.Consistent
@@ -58,12 +59,12 @@ func New(b backend.Backend, o Options, w backend.Words, invalid error) *Engine {
 		lifecycle: newLifecycle(), opts: o, invalid: invalid, units: barrier.New(), due: schedule.New[*saver.Saver](),
 		routines: wait.NewRoutines(), registry: newRegistry(w), profiles: map[component.Profile]*component.Profile{},
 	}
+	e.waiting.log = o.Logger
 	e.system = &saver.System{
 		Backend: b, Spill: o.Spill, Words: w, Log: o.Logger, Events: &report.Events{On: o.OnEvent, Log: o.Logger},
 		Crew: flight.NewCrew(e.routines), Deadlines: wait.NewDeadlines(e.life, o.SaveTimeout), Timeout: o.SaveTimeout, Closing: e.closing,
-		Down:  saver.NewOutage(o.Logger, "state cannot be saved or read", "all state can be saved and read again"),
-		Stuck: saver.NewOutage(o.Logger, "a component cannot be saved, because it does not give its state", "every component can be saved again"),
-		Retry: e.due.Sooner, Count: func() int { return int(e.registry.members.Load()) }, Made: time.Now(),
+		Outages: saver.NewOutages(o.Logger),
+		Retry:   e.due.Sooner, Count: func() int { return int(e.registry.members.Load()) }, Made: time.Now(),
 	}
 	e.system.Ownership = e.ownership(b.Owner)
 	e.set = cut.New(cut.Config{
@@ -72,7 +73,7 @@ func New(b backend.Backend, o Options, w backend.Words, invalid error) *Engine {
 	})
 	e.starts = crashloop.New(crashloop.Config{
 		States: b, Ownership: e.system.Ownership, Name: o.namespace() + store.StartsID, Limit: o.MaxCrashRestarts,
-		Interval: o.Interval, Timeout: o.SaveTimeout, Words: w, Log: o.Logger, OnWait: e.waitFor,
+		Interval: o.Interval, Timeout: o.SaveTimeout, Words: w, Log: o.Logger, OnWait: e.waiting.on, GoOn: e.system.GoOn,
 	})
 	e.unknown = sync.OnceValue(e.unknownOptions)
 	return e
@@ -85,7 +86,7 @@ func (e *Engine) ownership(owner backend.Owner) lease.Ownership {
 	return lease.NewKeeper(lease.Config{
 		Owner: owner, Name: e.opts.leaseName(), Holder: e.opts.Holder, TTL: e.opts.LeaseTTL, Timeout: e.opts.SaveTimeout,
 		Words: e.system.Words, Log: e.opts.Logger, Events: e.system.Events, Routines: e.routines, Closing: e.closing,
-		OnWait: e.waitFor, OnLost: e.superseded,
+		OnWait: e.waiting.on, GoOn: e.system.GoOn, OnLost: e.superseded,
 	})
 }
 
@@ -208,8 +209,8 @@ func (e *Engine) Health() error {
 	if e.isClosing() {
 		return e.fault("health", "", store.ErrClosed)
 	}
-	if err := e.waiting.Load(); err != nil && *err != nil {
-		return *err
+	if err := e.waiting.why(); err != nil {
+		return err
 	}
 	if err := e.system.Ownership.Lost(); err != nil {
 		return err

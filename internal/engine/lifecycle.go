@@ -28,8 +28,6 @@ type lifecycle struct {
 	begun   atomic.Bool // written under joining
 	started atomic.Bool
 
-	waiting atomic.Pointer[error] // what Restore waits for
-
 	mu      sync.Mutex
 	closers []io.Closer
 }
@@ -43,9 +41,6 @@ func newLifecycle() *lifecycle {
 
 // isClosing reports that Close has begun.
 func (l *lifecycle) isClosing() bool { return l.closing.Err() != nil }
-
-// waitFor notes what Restore waits for, nil: nothing.
-func (l *lifecycle) waitFor(err error) { l.waiting.Store(&err) }
 
 // CloseWith makes Close close the closers after everything else, in order.
 func (l *lifecycle) CloseWith(closers ...io.Closer) {

@@ -272,8 +272,7 @@ func (e *Engine) Release(ctx context.Context, id string) error {
 	}
 	e.due.Remove(&m.own)
 	e.registry.remove(m)
-	e.system.Down.Over(id)
-	e.system.Stuck.Over(id)
+	e.system.Note(id, nil)
 	m.Unregister()
 	return nil
 }

@@ -26,7 +26,7 @@ func (e *Engine) Restore(ctx context.Context, ids ...string) (report.Report, err
 	defer cancel()
 	defer context.AfterFunc(e.closing, cancel)() // Close ends a waiting Restore
 	r, err := e.restoreOwned(ctx, members)
-	e.waitFor(nil)
+	e.waiting.on(nil)
 	if err != nil && e.isClosing() {
 		err = e.fault("restore", "", store.ErrClosed)
 	}
@@ -101,11 +101,12 @@ func (e *Engine) restoreOwned(ctx context.Context, members []*member) (r report.
 				return r, err
 			}
 		}
+		e.waiting.begin(e.fault("restore", "", errors.New("the store has not answered yet")))
 		epoch, prev, err := e.system.Ownership.Take(ctx)
 		if err != nil {
 			return r, err
 		}
-		e.waitFor(nil)
+		e.waiting.on(nil)
 		if prev != nil && round == 1 {
 			r.Predecessor, r.CleanShutdown = prev.Holder, prev.Released
 		}
@@ -126,7 +127,7 @@ func (e *Engine) restoreUnder(ctx context.Context, epoch uint64, members []*memb
 	for i, m := range members {
 		targets[i] = recovery.Target{Component: &m.Registered, Saver: &m.own}
 	}
-	rec := recovery.Recovery{System: e.system, Set: e.set, Epoch: epoch, OnWait: e.waitFor}
+	rec := recovery.Recovery{System: e.system, Set: e.set, Epoch: epoch, OnWait: e.waiting.on}
 	r.Results, err = rec.Restore(ctx, targets, e.opts.Consistent)
 	r.Unregistered = e.set.Unregistered()
 	return err

@@ -48,11 +48,11 @@ type claiming struct {
 func (c *claiming) usual() bool { return true }
 
 func (c *claiming) quick() *job {
-	return &job{item: &c.item, keys: c.keys, durable: true, size: 512}
+	return &job{item: &c.item, keys: c.keys, durable: true, owns: true, size: 512}
 }
 
 func (c *claiming) build(i inspection) *job {
-	return &job{script: claimScript, keys: c.keys, args: append([]any{c.item.subject}, i.args()...), durable: true, size: 512}
+	return &job{script: claimScript, keys: c.keys, args: append([]any{c.item.subject}, i.args()...), durable: true, owns: true, size: 512}
 }
 
 // Delete implements store.Store.

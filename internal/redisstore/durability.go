@@ -26,10 +26,15 @@ const (
 // confirmTime is how long a save waits at most for replicas or the disk.
 const confirmTime = 2 * time.Second
 
+// briefTime is how long what takes ownership waits where the level fell short a
+// moment ago: a start goes on below the level, and must not take 2 s a batch.
+const briefTime = 100 * time.Millisecond
+
 // A level is what a save must have reached before it is acknowledged.
 type level struct {
 	kind     levelKind
 	replicas int
+	short    atomic.Bool // the last confirmation fell short
 	always   atomic.Bool // the server syncs before it answers
 	waitaof  atomic.Bool // the server can be asked
 }
@@ -79,7 +84,10 @@ func (s *Store) runOn(ctx context.Context, c *redis.Client, jobs []*job) {
 	}
 	ctx, cancel := s.within(2*confirmTime, jobs)
 	defer cancel()
-	if err := s.confirm(ctx, conn); err != nil {
+	brief := s.level.short.Load() && !slices.ContainsFunc(jobs, func(j *job) bool { return j.durable && !j.owns })
+	err := s.confirm(ctx, conn, brief)
+	s.level.short.Store(err != nil)
+	if err != nil {
 		for _, j := range jobs {
 			if j.durable {
 				j.short = err
@@ -199,8 +207,11 @@ func classifyNil(err error) outcome {
 }
 
 // confirm waits until the writes of conn have reached the level.
-func (s *Store) confirm(ctx context.Context, conn *redis.Conn) error {
+func (s *Store) confirm(ctx context.Context, conn *redis.Conn, brief bool) error {
 	wait := confirmTime
+	if brief {
+		wait = briefTime
+	}
 	if end, ok := ctx.Deadline(); ok {
 		wait = max(min(wait, time.Until(end)/2), time.Millisecond)
 	}

@@ -1,15 +1,14 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strings"
-	"syscall"
 
 	"github.com/redis/go-redis/v9"
 
@@ -79,6 +78,7 @@ func (s *Store) word(err error) error {
 	if err == nil || errors.Is(err, store.ErrClosed) {
 		return err
 	}
+	advice, permanent := s.permanent(err)
 	text := err.Error()
 	if i := strings.Index(text, ", with args beginning with"); i >= 0 {
 		text = text[:i]
@@ -86,25 +86,25 @@ func (s *Store) word(err error) error {
 	if errors.Is(err, redis.Nil) || text != err.Error() {
 		err = errors.New(text)
 	}
-	if advice := s.advice(err); advice != "" {
+	if advice = cmp.Or(advice, s.advice(err)); advice != "" {
 		err = fmt.Errorf("%w (%s)", err, advice)
 	}
-	return s.secrets.Error(err)
+	if err = s.secrets.Error(err); permanent {
+		err = store.MarkPermanent(err)
+	}
+	return err
 }
 
+// advice is what to do about an error that passes.
 func (s *Store) advice(err error) string {
 	switch {
 	case hasCode(err, "OOM"):
 		return "the server's memory is full and the stored state is unchanged: raise maxmemory or free memory"
 	case hasCode(err, "MISCONF"):
 		return "the server cannot persist and refuses writes: look at its log and disk"
-	case hasCode(err, "NOPERM"):
-		return "the ACL of this user is too narrow: the documentation of RedisAdapter has the line"
-	case hasCode(err, "WRONGPASS"), hasCode(err, "NOAUTH"):
-		return "check user and password"
 	case hasCode(err, "READONLY"), errors.Is(err, errReplica):
 		return "connect to the primary"
-	case (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) && !s.tls:
+	case isCut(err) && !s.tls:
 		return "the server closed the connection; if it expects TLS, use rediss://"
 	case isTLS(err):
 		return "check that the server speaks TLS on this port and that its certificate is trusted for this host name"

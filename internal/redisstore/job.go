@@ -22,6 +22,7 @@ type job struct {
 	read       int    // without a script: read that many bytes of keys[0]
 	wantsFence bool   // and the fence at keys[1]
 	durable    bool   // wants the configured durability confirmed
+	owns       bool   // takes ownership and saves no state
 	size       int
 
 	staged *redis.StatusCmd

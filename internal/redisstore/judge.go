@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
@@ -76,5 +75,5 @@ func (s *Store) judge(ctx context.Context, id string, d *doubt, c call) (answer,
 }
 
 func (s *Store) errForeign(id string) error {
-	return fmt.Errorf("the key %q holds a value that is neither a snapshot nor a JSON object, which is left alone: choose another key prefix or remove it", s.keys(id).state)
+	return errLasting("the key %q holds a value that is neither a snapshot nor a JSON object, which is left alone: choose another key prefix or remove it", s.keys(id).state)
 }

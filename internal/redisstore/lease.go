@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -85,7 +86,7 @@ func (s *Store) changeLease(ctx context.Context, name string, decide func(*lease
 		}
 		old, done := v.raw, false
 		if v, done, err = s.lease(ctx, name, old, raw); done {
-			return n, nil
+			return n, err // stored, if perhaps below the level
 		}
 	}
 }
@@ -95,18 +96,19 @@ func (s *Store) changeLease(ctx context.Context, name string, decide func(*lease
 func (s *Store) lease(ctx context.Context, name, old, raw string) (v *leaseView, done bool, err error) {
 	key := s.leaseKey(name)
 	a, err := s.ask(ctx, new(doubt), func() *job {
-		return &job{script: leaseScript, keys: [3]string{key}, args: []any{old, raw}, durable: raw != "", size: len(old) + len(raw)}
+		return &job{script: leaseScript, keys: [3]string{key}, args: []any{old, raw}, durable: raw != "", owns: true, size: len(old) + len(raw)}
 	})
-	if err != nil {
+	if !store.IsStored(err) {
 		return nil, false, err
 	}
+	short := err
 	ms, err := strconv.ParseInt(a.at(2), 10, 64)
 	if err != nil {
 		return nil, false, errAnswer(a)
 	}
 	v = &leaseView{raw: a.at(1), now: time.UnixMilli(ms)}
 	v.lease, err = decodeLease(name, v.raw)
-	return v, a.code() == "OK" && raw != "" && err == nil, err
+	return v, a.code() == "OK" && raw != "" && err == nil, cmp.Or(err, short)
 }
 
 func encodeLease(l *store.Lease) (string, error) {

@@ -120,7 +120,7 @@ func parseGenerations(list string) (all []generation, err error) {
 }
 
 func errFence(err error) error {
-	return fmt.Errorf("the fence of the component is damaged, inspect the key that ends with }:f: %w", err)
+	return errLasting("the fence of the component is damaged, inspect the key that ends with }:f: %w", err)
 }
 
 func parseAttempt(s string) (a store.Attempt, err error) {

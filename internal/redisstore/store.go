@@ -160,6 +160,7 @@ type doubt struct{ unknown bool }
 // that an earlier copy that arrives late changes nothing.
 func (s *Store) try(ctx context.Context, l *lanes, d *doubt, next func() *job) (*job, error) {
 	var last error
+	cuts := 0
 	for n := range tries {
 		if n > 0 && !s.pause(ctx, n) {
 			break
@@ -177,9 +178,15 @@ func (s *Store) try(ctx context.Context, l *lanes, d *doubt, next func() *job) (
 		if err == nil {
 			return j, nil
 		}
+		if cuts++; !isCut(err) || len(j.stage) < leastBulk {
+			cuts = 0
+		}
+		if large := s.tooLarge(ctx, j, err, cuts); large != nil {
+			return nil, large
+		}
 		class := classify(err)
 		last, d.unknown = err, d.unknown || class == unknown
-		if class == refused {
+		if _, permanent := s.permanent(err); permanent || class == refused {
 			break
 		}
 		s.topology.reload(ctx, time.Now())
@@ -206,9 +213,9 @@ func (s *Store) ask(ctx context.Context, d *doubt, next func() *job) (answer, er
 	}
 	switch a.code() {
 	case "WRONGTYPE":
-		return nil, fmt.Errorf("the key %q holds another type of value, which is left alone: choose another key prefix or remove it", a.at(1))
+		return nil, errLasting("the key %q holds another type of value, which is left alone: choose another key prefix or remove it", a.at(1))
 	case "DAMAGED":
-		return nil, fmt.Errorf("the fence %q is damaged: inspect it before anything is saved", a.at(1))
+		return nil, errLasting("the fence %q is damaged: inspect it before anything is saved", a.at(1))
 	case "FORMAT":
 		return nil, fmt.Errorf("%w: fence format %q, this program reads up to 2", store.ErrTooNew, a.at(1))
 	}

@@ -41,10 +41,10 @@ const (
 // that is not to be had in the usual way, because it was never saved, does not
 // verify, is large, is fenced or cannot be reached. Claim and Load tell which, and
 // may find that it was claimed already. It tries once, and only where one server
-// has all.
+// has all, and the level did not fall short a moment ago, of which a Claim tells.
 func (s *Store) TakeOver(ctx context.Context, ids []string, epoch uint64) []*store.Snapshot {
 	snaps := make([]*store.Snapshot, len(ids))
-	if _, single := s.client.(*redis.Client); !single || len(ids) == 0 || s.typical.Load() > smallState {
+	if _, single := s.client.(*redis.Client); !single || len(ids) == 0 || s.typical.Load() > smallState || s.level.short.Load() {
 		return snaps
 	}
 	ctx, cancel := bound(ctx, loadTime, 0)
@@ -76,7 +76,7 @@ func (s *Store) takeOver(ctx context.Context, t *takeover) bool {
 
 func (s *Store) take(ctx context.Context, t *takeover, next step) bool {
 	t.step = next
-	j := &job{takeover: t, keys: [3]string{t.keys[0].state, t.keys[0].fence}, durable: next != readClaimed, patience: patience(0)}
+	j := &job{takeover: t, keys: [3]string{t.keys[0].state, t.keys[0].fence}, durable: next != readClaimed, owns: true, patience: patience(0)}
 	if j.size = len(t.keys) * 128; next == readClaimed {
 		j.size = len(t.places) * smallState
 	}

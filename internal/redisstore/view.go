@@ -48,7 +48,7 @@ func (s *Store) read(ctx context.Context, what *job) (*job, error) {
 
 func wrongType(k keys, err error) error {
 	if hasCode(err, "WRONGTYPE") {
-		return fmt.Errorf("the key %q or %q holds another type of value: choose another key prefix or remove it: %w", k.state, k.fence, err)
+		return errLasting("the key %q or %q holds another type of value: choose another key prefix or remove it: %w", k.state, k.fence, err)
 	}
 	return err
 }

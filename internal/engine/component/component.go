@@ -161,7 +161,8 @@ func (r *Registered) Mark() Mark {
 	return Mark{Changes: n, Exact: !r.hiding.Load(), Fresh: n == 0 && r.cell.Fresh()}
 }
 
-// Capture encodes the state.
+// Capture encodes the state. An error of the component is for good: it would give
+// this state no other way.
 func (r *Registered) Capture(context.Context) (c Capture, err error) {
 	err = r.call("SnapshotState", func() error {
 		changes := r.Mark().Changes // before the capture, so that it covers at least these
@@ -176,7 +177,7 @@ func (r *Registered) Capture(context.Context) (c Capture, err error) {
 		c = r.captured(data, changes)
 		return nil
 	})
-	return c, err
+	return c, store.MarkPermanent(err)
 }
 
 // Freeze clones the state and returns what encodes the clone, which may be called
@@ -201,7 +202,7 @@ func (r *Registered) Freeze() (encode func() (Capture, error), err error) {
 			c = r.captured(append([]byte{}, data...), changes)
 			return nil
 		})
-		return c, err
+		return c, store.MarkPermanent(err)
 	}, nil
 }
 

@@ -29,6 +29,7 @@ type Config struct {
 	Words     backend.Words
 	Log       *slog.Logger
 	OnWait    func(err error) // what Count waits for
+	GoOn      func(id string, err error) error
 }
 
 // Counter counts the starts in a row that ended neither with Close nor after a few
@@ -106,7 +107,7 @@ func (c *Counter) fault(err error) error { return c.Words.Fault("restore", store
 func (c *Counter) countOnce(ctx context.Context, epoch uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	if err := c.Ownership.Claim(ctx, c.Name, epoch); err != nil {
+	if err := c.GoOn(store.StartsID, c.Ownership.Claim(ctx, c.Name, epoch)); err != nil {
 		return err
 	}
 	if !c.loaded { // a save that failed may have been stored
@@ -144,7 +145,7 @@ func (c *Counter) load(ctx context.Context) (int, error) {
 	var n count
 	if err == nil {
 		err = json.Unmarshal(snap.Data, &n)
-	} else if !store.IsAnswer(err) || errors.Is(err, store.ErrClosed) {
+	} else if store.OutcomeOf(err) == store.Unreachable {
 		return 0, err
 	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -155,7 +156,7 @@ func (c *Counter) load(ctx context.Context) (int, error) {
 
 func (c *Counter) save(ctx context.Context, n int) error {
 	data, _ := json.Marshal(count{n}) // a number can always be encoded
-	return c.States.Save(ctx, c.Name, &store.Snapshot{Epoch: c.epoch, Codec: "json", Data: data})
+	return c.GoOn(store.StartsID, c.States.Save(ctx, c.Name, &store.Snapshot{Epoch: c.epoch, Codec: "json", Data: data}))
 }
 
 // Settle writes what becomes of the count: 0 after a good end, and what it was

@@ -119,7 +119,7 @@ func (s *Set) Mark() component.Mark {
 func (s *Set) Settled(err error) (pause time.Duration, _ error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err == nil || errors.Is(err, store.ErrNotDurable) {
+	if store.IsStored(err) {
 		for _, p := range s.parts {
 			p.stored = p.captured
 		}

@@ -63,8 +63,8 @@ func newRig(t *testing.T, sources ...cut.Source) *rig {
 			Fence: func(err error) (store.Fence, bool) { return store.FenceOf(err), false },
 		},
 		Crew: flight.NewCrew(routines), Deadlines: wait.NewDeadlines(context.Background(), time.Minute), Timeout: time.Minute, Closing: context.Background(),
-		Down: saver.NewOutage(log, "", ""), Stuck: saver.NewOutage(log, "", ""),
-		Retry: func(*saver.Saver, time.Time) {}, Count: func() int { return len(sources) }, Made: time.Now(),
+		Outages: saver.NewOutages(log),
+		Retry:   func(*saver.Saver, time.Time) {}, Count: func() int { return len(sources) }, Made: time.Now(),
 	}}
 	return r
 }

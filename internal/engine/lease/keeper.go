@@ -28,9 +28,10 @@ type Config struct {
 	Log          *slog.Logger
 	Events       *report.Events
 	Routines     *wait.Routines
-	Closing      context.Context               // ends when Close begins, which calls Keep from then on
-	OnWait       func(err error)               // what Take waits for
-	OnLost       func(epoch uint64, err error) // the lease of that epoch is another's now
+	Closing      context.Context                  // ends when Close begins, which calls Keep from then on
+	OnWait       func(err error)                  // what Take waits for
+	GoOn         func(id string, err error) error // nil for what is done below the configured durability
+	OnLost       func(epoch uint64, err error)    // the lease of that epoch is another's now
 }
 
 // Keeper holds a lease and renews it at a third of its TTL; a renewal that could
@@ -66,18 +67,7 @@ func (k *Keeper) Take(ctx context.Context) (uint64, *store.Lease, error) {
 		return held.Epoch, nil, nil
 	}
 	var l, prev *store.Lease
-	said := ""
-	waiting := func(err error) {
-		k.OnWait(k.explain(err))
-		what := "the store"
-		if errors.Is(err, store.ErrLeaseHeld) {
-			what = "the lease"
-		}
-		if what != said {
-			said = what
-			k.Log.Info("durable: waiting for "+what, "lease", k.Name, "error", err)
-		}
-	}
+	waiting := func(err error) { k.OnWait(k.explain(err)) }
 	err := wait.ForAnswer(ctx, waiting, func() (err error) {
 		for {
 			l, prev, err = k.acquire(ctx)
@@ -115,8 +105,16 @@ func (k *Keeper) acquire(ctx context.Context) (l, prev *store.Lease, err error) 
 		return nil, nil, err
 	}
 	l, err = k.Owner.AcquireLease(ctx, k.Name, k.Holder, k.TTL)
-	return l, prev, err
+	if l == nil && err != nil && store.IsStored(err) { // an adapter that returns nothing beside an error
+		if l, _ = k.Owner.LoadLease(ctx, k.Name); l == nil || l.Holder != k.Holder || l.Released {
+			return nil, nil, fmt.Errorf("the lease was taken and is gone: %v", err)
+		}
+	}
+	return l, prev, k.GoOn(leaseID, err)
 }
+
+// leaseID stands for the lease among what may be below the configured durability.
+const leaseID = "~lease"
 
 func (k *Keeper) hold(l *store.Lease) {
 	now := time.Now()
@@ -223,6 +221,7 @@ func (k *Keeper) renew(ctx context.Context) error {
 	defer cancel()
 	start := time.Now()
 	renewed, err := k.Owner.RenewLease(ctx, held)
+	err = k.GoOn(leaseID, err)
 	k.extended.Store(nil)
 	if err == nil {
 		k.extended.Store(&start)
@@ -264,5 +263,5 @@ func (k *Keeper) Release(ctx context.Context) error {
 		return nil
 	}
 	_, err := k.Owner.ReleaseLease(ctx, held)
-	return err
+	return k.GoOn(leaseID, err)
 }

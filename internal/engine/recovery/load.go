@@ -100,7 +100,7 @@ func (r *Recovery) loadState(s *saver.Saver) loaded {
 	var snap *store.Snapshot
 	err := wait.ForAnswer(r.calls.Parent(), r.silent(s), func() (err error) {
 		ctx := r.calls.Begin(time.Now())
-		if err := r.System.Ownership.Claim(ctx, s.Name(), r.Epoch); err != nil {
+		if err := r.System.GoOn(s.ID(), r.System.Ownership.Claim(ctx, s.Name(), r.Epoch)); err != nil {
 			return err
 		}
 		snap, err = r.System.Load(ctx, s.Name())
@@ -115,7 +115,7 @@ func (r *Recovery) answered(s *saver.Saver, snap *store.Snapshot, err error) loa
 		return loaded{saver: s, outclaimed: s.Fail("restore", err)}
 	}
 	if err == nil || store.IsAnswer(err) {
-		r.System.Down.Over(s.ID())
+		r.System.Reached(s.ID())
 	}
 	f, _ := r.System.Words.Fence(err)
 	l := loaded{saver: s, snap: snap, found: store.FoundBy(snap, f, err)}

@@ -121,8 +121,5 @@ func (r *Recovery) together(ctx context.Context, targets []Target) ([]report.Res
 
 // silent says what a call is waiting for that has no answer yet.
 func (r *Recovery) silent(s *saver.Saver) func(error) {
-	return func(err error) {
-		r.OnWait(s.Fail("restore", err))
-		r.System.Down.Begin(s.ID(), err)
-	}
+	return func(err error) { r.OnWait(s.Fail("restore", err)) }
 }

@@ -41,7 +41,7 @@ func (r *Recovery) writeBack(ctx context.Context, s *saver.Saver) error {
 	spill := r.System.Spill
 	for { // twice at the most: nothing is left but the fence, which the deletion has raised
 		snap, err := spill.Load(ctx, s.Name())
-		if err != nil && !store.IsAnswer(err) {
+		if err != nil && store.OutcomeOf(err) == store.Unreachable {
 			return err
 		}
 		if err != nil {
@@ -57,8 +57,8 @@ func (r *Recovery) writeBack(ctx context.Context, s *saver.Saver) error {
 		switch {
 		case err == nil:
 			r.System.Log.Info("durable: spilled state was written back", "component", s.ID(), "version", snap.Version)
-		case errors.Is(err, store.ErrNotDurable):
-			return nil // it is in both, and stays in both until it is as durable as configured
+		case store.IsStored(err):
+			return r.System.GoOn(s.ID(), err) // it is in both, and stays in both until it is as durable as configured
 		case errors.Is(err, store.ErrFenced), errors.Is(err, store.ErrConflict):
 			if err := s.SetAside(ctx, spill, snap); err != nil {
 				return err
@@ -66,7 +66,7 @@ func (r *Recovery) writeBack(ctx context.Context, s *saver.Saver) error {
 		default:
 			return err
 		}
-		if err := spill.Delete(ctx, s.Name()); err != nil {
+		if err := r.System.GoOn(s.ID(), spill.Delete(ctx, s.Name())); err != nil {
 			return err
 		}
 	}

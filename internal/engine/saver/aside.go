@@ -138,7 +138,7 @@ func (s *Saver) setAsideAs(ctx context.Context, a backend.States, as string, sna
 		first.Epoch, first.Version, first.WriteID, first.LastVersion = 0, 1, "", 0
 		switch err = a.Save(ctx, as, &first); {
 		case store.IsStored(err):
-			return true, nil
+			return true, s.sys.GoOn(s.ID(), err)
 		case !errors.Is(err, store.ErrConflict):
 			return false, err
 		}

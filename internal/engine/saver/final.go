@@ -31,11 +31,29 @@ func (s *Saver) WantsFinal(round int) bool {
 	switch {
 	case s.phase != open:
 		return false
-	case round == 1, s.known().err != nil:
+	case round == 1:
+		return true
+	case worthRepeating(s.known().err):
 		return true
 	default:
-		return s.changed() && round <= finalRounds
+		return s.changed() && round <= finalRounds && !isFinal(s.known().err)
 	}
+}
+
+// worthRepeating reports that Close should try again for as long as it has time after
+// a save ended with err. What is below the level, or was not given, gets its rounds
+// like a state that changes.
+func worthRepeating(err error) bool {
+	switch store.ClassOf(err) {
+	case store.Unreached, store.Refused:
+		return true
+	}
+	return false
+}
+
+// isFinal reports that the store does not take the state as it is.
+func isFinal(err error) bool {
+	return store.ClassOf(err) == store.Permanent && !errors.As(err, new(stuckError))
 }
 
 // Unsaved reports that the last change is not durable.

@@ -117,15 +117,11 @@ func (s *Saver) write(ctx context.Context, next attempt, state *store.Snapshot) 
 		f, _ := s.sys.Words.Fence(err)
 		c.used = max(c.used, f.Version)
 	}
-	if stored(err) {
+	if store.IsStored(err) { // if below the level, the next attempt asks for a confirmation only
 		c.attempt, c.version, c.exists, c.belowLevel = id, state.Version, true, err != nil
 	}
 	return next, err
 }
-
-// stored reports that a save which ended with err is in the store, if not as
-// durably as configured. Then the next attempt asks for a confirmation only.
-func stored(err error) bool { return err == nil || errors.Is(err, store.ErrNotDurable) }
 
 // use notes that version was tried: whatever became of it, it is never used again.
 func (s *Saver) use(version uint64) {
@@ -159,7 +155,7 @@ func (s *Saver) record(done attempt, err error, losses uint32, now time.Time) (b
 	if err != nil || s.extras != nil || done.digest != (component.Digest{}) {
 		s.recordRare(done, err)
 	}
-	if stored(err) {
+	if store.IsStored(err) {
 		s.copy = done.copy
 	}
 	if err == nil {
@@ -177,11 +173,11 @@ func (s *Saver) recordRare(done attempt, err error) {
 	r.err, r.unsaved = err, err != nil && done.op == "save"
 	if err == nil {
 		r.backoff, r.lastDurable = 0, nil
-	} else if stored(err) && r.lastDurable == nil {
+	} else if store.IsStored(err) && r.lastDurable == nil {
 		before := s.copy
 		r.lastDurable = &before
 	}
-	if stored(err) {
+	if store.IsStored(err) {
 		r.digest = done.digest
 	}
 	s.trim()
@@ -199,8 +195,7 @@ func (s *Saver) react(before Copy, done attempt, err error) {
 	id := s.ID()
 	switch {
 	case err == nil:
-		s.sys.Down.Over(id)
-		s.sys.Stuck.Over(id)
+		s.sys.Note(id, nil)
 		if s.sys.Closing.Err() != nil && before.bytes >= shrunkFrom && done.copy.bytes*shrunkTo <= before.bytes {
 			s.sys.Log.Warn("durable: the final snapshot is less than a tenth of the one before; was the component cleaned up before Close?",
 				"component", id, "bytes", done.copy.bytes, "before", before.bytes)
@@ -209,12 +204,8 @@ func (s *Saver) react(before Copy, done attempt, err error) {
 		s.sys.Log.Error("durable: another owner has taken the component over; it is not saved any more until restored", "component", id, "error", err)
 		s.sys.Emit("fence", id, done.copy.version, 0, time.Now(), err)
 		s.sys.Ownership.Suspect()
-	case errors.As(err, new(stuckError)):
-		s.sys.Stuck.Begin(id, err)
-		s.retrySoon()
 	default:
-		s.sys.Stuck.Over(id)
-		s.sys.Down.Begin(id, err)
+		s.sys.Note(id, err)
 		s.retrySoon()
 	}
 }

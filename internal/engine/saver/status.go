@@ -62,6 +62,9 @@ func (s *Saver) Health(now time.Time) error {
 	if s.phase != open {
 		return s.gate()
 	}
+	if err := s.known().err; isFinal(err) {
+		return err
+	}
 	if age := s.sys.since(s.lastCurrent, now); age/overdueIntervals > s.Interval() {
 		err := cmp.Or(s.known().err, errors.New("is the Checkpointer started?"))
 		return s.fault("health", fmt.Errorf("no checkpoint for %s: %w", age.Round(time.Second), err))

@@ -28,8 +28,7 @@ type System struct {
 	Timeout   time.Duration   // of one call
 	Closing   context.Context // ends when Close begins
 
-	Down  *Outage // of the store
-	Stuck *Outage // of components that do not give their state
+	*Outages
 
 	Retry func(s *Saver, at time.Time) // asks for a tick of s at that time
 	Count func() int                   // of the registered components

@@ -18,14 +18,14 @@ const (
 	longest  = 5 * time.Second
 )
 
-// ForAnswer calls ask until that succeeds or its error is an answer, which asking
-// again would not change. In between it sleeps longer and longer, with
-// decorrelated jitter, after it has told silent what kept ask from an answer. It
-// returns what ask returned last, which is no answer when ctx ended.
+// ForAnswer calls ask until that has done what it was to do, also if below the
+// configured durability, or will never do it. In between it sleeps longer and
+// longer, with decorrelated jitter, after it has told silent what kept ask from an
+// answer. It returns what ask returned last, which is no answer when ctx ended.
 func ForAnswer(ctx context.Context, silent func(error), ask func() error) error {
 	for last := shortest; ; {
 		err := ask()
-		if err == nil || store.IsAnswer(err) {
+		if store.IsStored(err) || store.IsAnswer(err) {
 			return err
 		}
 		silent(err)

@@ -34,8 +34,8 @@ type waiting struct {
 	silent *time.Timer // runs until the store has answered
 }
 
-// begin expects an answer of the store in a moment.
-func (w *waiting) begin(silent error) {
+// expect awaits an answer of the store in a moment.
+func (w *waiting) expect(silent error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var t *time.Timer

@@ -314,12 +314,12 @@ func (s states) Delete(ctx context.Context, name string) error {
 	return s.call("DeleteState", func() error { return s.a.DeleteState(ctx, name) })
 }
 
-// result returns r only when there is no error: half a result is none.
+// result returns r only when the call did what it was to do: half a result is none.
 func result[T any](r *T, err error) (*T, error) {
-	if err != nil {
+	if !store.IsStored(err) {
 		return nil, err
 	}
-	return r, nil
+	return r, err
 }
 
 // owner is any Owner as the engine sees it.

@@ -36,10 +36,14 @@ type Component interface {
 // use and starts from the zero T; it must not be copied after first use. All
 // methods are safe for concurrent use.
 //
-// The state is encoded as JSON unless it encodes itself. Register refuses a T
-// that JSON would drop or could not read back: unexported fields without
-// `json:"-"`, interfaces with methods, channels, functions. In a map[string]any
-// integers come back as int64 (uint64 above it), exact, other numbers as float64.
+// The state is encoded as JSON unless it encodes itself, and comes back as it was.
+// Register refuses a T that JSON would drop or could not read back: unexported
+// fields without `json:"-"`, interfaces with methods, channels, functions. What
+// only a value tells is refused by the save: text that is not UTF-8, NaN, a key
+// that is not read as itself, a struct behind an any. In a map[string]any integers
+// come back as int64 (uint64 above it), exact, other numbers as float64. Two
+// pointers to one object come back as two objects; docs/guarantees.md names this
+// and the few other exceptions.
 //
 // Methods with special meaning are looked for on the registered component
 // first, where they are called without the lock, and then on *T, where they are
@@ -231,23 +235,26 @@ func (c *StatefulComponent[T]) RestoreState(data []byte) error {
 		return nil
 	}
 	var fresh T
-	if err := decode(a.Codec, data, &fresh); err != nil {
+	unknown, err := decode(a.Codec, data, &fresh)
+	if err != nil {
 		return err
 	}
+	a.Unknown = unknown
 	a.Changes = c.replace(fresh)
 	c.initOuter()
 	return nil
 }
 
-func decode[T any](codec string, data []byte, v *T) error {
+// decode decodes data into *v and names the fields that v does not have.
+func decode[T any](codec string, data []byte, v *T) (unknown []string, err error) {
 	if codec != codecBinary {
 		return jsonstate.Unmarshal(data, v)
 	}
 	u, ok := any(v).(component.Unmarshaler)
 	if !ok {
-		return fmt.Errorf("the state was stored by MarshalState, but %T has no UnmarshalState", v)
+		return nil, fmt.Errorf("the state was stored by MarshalState, but %T has no UnmarshalState", v)
 	}
-	return u.UnmarshalState(data)
+	return nil, u.UnmarshalState(data)
 }
 
 // replace makes v the state, initialises it and returns the change count. When

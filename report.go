@@ -33,7 +33,7 @@ func newReport(r report.Report) Report {
 	results := convert(r.Results, func(res report.Result) RestoreResult {
 		return RestoreResult{
 			ComponentID: res.ComponentID, Outcome: Outcome(res.Outcome), Epoch: res.Epoch, Version: res.Version,
-			SavedAt: res.SavedAt, Age: res.Age, Schema: res.Schema, Skipped: res.Skipped, Err: res.Err,
+			SavedAt: res.SavedAt, Age: res.Age, Schema: res.Schema, Skipped: res.Skipped, Unknown: res.Unknown, Err: res.Err,
 		}
 	})
 	return Report{Results: results, CleanShutdown: r.CleanShutdown, Predecessor: r.Predecessor, Unregistered: r.Unregistered, CrashRestarts: r.CrashRestarts}
@@ -59,6 +59,12 @@ type RestoreResult struct {
 	Schema         int           // as stored, before migration
 	Skipped        []uint64      // newer versions that did not verify
 	Err            error         // why the state could not be used; nil for FirstBoot, Restored and FellBack
+
+	// Unknown names fields of the stored state that T does not have, by their
+	// paths in JSON and in order, 20 at most: a newer program stored them, and
+	// the next save is without them. A last "…" stands for more. What may be the
+	// key of a map is never named. Empty for states that encode themselves.
+	Unknown []string
 }
 
 // Event is what OnEvent receives. It never carries state.

@@ -1,150 +1,174 @@
 package jsonstate
 
 import (
-	"encoding"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
+
+	jsonv2 "github.com/go-json-experiment/json"
 )
 
 // Check reports why values of type t would not come back from JSON as they
 // were: a field that JSON drops, or a type it cannot write or read.
 func Check(t reflect.Type) error {
-	if at, why := (checker{}).check(t, "", true); why != "" {
+	if at, why := (checker{}).check(t, ""); why != "" {
 		return fmt.Errorf("%s of %s: %s", place(at), t, why)
 	}
 	return nil
 }
 
 // checker remembers what was checked.
-type checker map[visit]bool
+type checker map[reflect.Type]bool
 
-type visit struct {
-	t           reflect.Type
-	addressable bool // so that JSON can call methods with a pointer receiver
-}
-
-func (c checker) check(t reflect.Type, path string, addressable bool) (at, why string) {
-	if c[visit{t, addressable}] {
+func (c checker) check(t reflect.Type, path string) (at, why string) {
+	if c[t] {
 		return "", ""
 	}
-	c[visit{t, addressable}] = true
+	c[t] = true
 	if t.Kind() == reflect.Pointer {
-		return c.check(t.Elem(), path, true)
+		return c.check(t.Elem(), path)
 	}
-	if enc, dec := encodesItself(t), decodesItself(t); enc && dec {
-		return c.checkMethods(t, path, addressable)
-	} else if enc != dec {
-		return path, fmt.Sprintf("%s has a method for one direction of JSON only", t)
+	if why := refusedType(t); why != "" {
+		return path, why
+	}
+	if hasMethods(t) {
+		return c.checkMethods(t, path)
+	}
+	switch t.Kind() {
+	case reflect.Slice, reflect.Array:
+		return c.check(t.Elem(), path)
+	case reflect.Map:
+		if why := refusedKey(t.Key()); why != "" {
+			return path, why
+		}
+		if at, why := c.check(t.Key(), path+" (a key)"); why != "" {
+			return at, why
+		}
+		return c.check(t.Elem(), path+"[…]")
+	case reflect.Struct:
+		return c.checkFields(t, path)
+	}
+	return "", ""
+}
+
+// refusedType says why no value of t comes back, whatever it consists of.
+func refusedType(t reflect.Type) string {
+	switch enc, dec := encodesItself(t), decodesItself(t); {
+	case t == floatType:
+		return "JSON loses the precision and the rounding mode of a big.Float; keep its Text('p', 0), Prec and Mode, or use a big.Rat"
+	case enc != dec:
+		return fmt.Sprintf("%s has a method for one direction of JSON only", t)
+	case !enc && implements(t, newMethods...):
+		return fmt.Sprintf("of the methods of %s, JSON calls only MarshalJSON and UnmarshalJSON, MarshalText and UnmarshalText", t)
+	case enc:
+		return ""
 	}
 	switch t.Kind() {
 	case reflect.Chan, reflect.Func, reflect.Complex64, reflect.Complex128, reflect.UnsafePointer:
-		return path, fmt.Sprintf("JSON has no %s", t)
+		return fmt.Sprintf("JSON has no %s", t)
 	case reflect.Interface:
 		if t.NumMethod() > 0 {
-			return path, fmt.Sprintf("JSON cannot read back the interface %s", t)
+			return fmt.Sprintf("JSON cannot read back the interface %s", t)
 		}
-	case reflect.Slice:
-		return c.check(t.Elem(), path, true)
-	case reflect.Array:
-		return c.check(t.Elem(), path, addressable)
-	case reflect.Map:
-		if !validKey(t.Key()) {
-			return path, fmt.Sprintf("JSON cannot have %s as map key", t.Key())
+		if t != anyType {
+			return fmt.Sprintf("numbers would not stay exact behind %s; use any", t)
 		}
-		return c.check(t.Elem(), path+"[...]", false)
-	case reflect.Struct:
-		return c.checkFields(t, path, addressable, map[string]string{}, map[reflect.Type]bool{})
 	}
-	return "", ""
+	return ""
 }
 
-// checkFields checks what JSON puts into one object: the fields of t, and in
-// their place those of embedded structs. names are those it has so far.
-func (c checker) checkFields(t reflect.Type, path string, addressable bool, names map[string]string, embedded map[reflect.Type]bool) (at, why string) {
-	if embedded[t] {
-		return "", ""
+// refusedKey says why t is no type for keys: each must have a text of its own, from
+// which it can be read.
+func refusedKey(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		return fmt.Sprintf("%s as map key would come back as another key", t)
 	}
-	embedded[t] = true
-	for i := range t.NumField() {
-		f := t.Field(i)
-		tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if skipped(f) {
-			continue
-		}
-		at := path + "." + f.Name
-		if !f.IsExported() && !(f.Anonymous && f.Type.Kind() == reflect.Struct && tag == "") {
-			return at, "JSON drops unexported fields; export it or tag it `json:\"-\"`"
-		}
-		if inner, ptr := structOf(f.Type); f.Anonymous && tag == "" && inner != nil {
-			if at, why := c.checkFields(inner, at, addressable || ptr, names, embedded); why != "" {
-				return at, why
-			}
-			continue
-		}
-		name := tag
-		if name == "" {
-			name = f.Name
-		}
-		if other, dup := names[name]; dup {
-			return at, fmt.Sprintf("JSON drops one of them, because %s has the same name %q", place(other), name)
-		}
-		names[name] = at
-		if at, why := c.check(f.Type, at, addressable); why != "" {
-			return at, why
-		}
-	}
-	return "", ""
-}
-
-// skipped reports that the program does not want f to be stored.
-func skipped(f reflect.StructField) bool { return f.Tag.Get("json") == "-" || f.Name == "_" }
-
-// structOf returns the struct that t is or points to, nil if there is none.
-func structOf(t reflect.Type) (s reflect.Type, pointer bool) {
-	if t.Kind() == reflect.Pointer {
-		t, pointer = t.Elem(), true
-	}
-	if t.Kind() != reflect.Struct {
-		return nil, false
-	}
-	return t, pointer
-}
-
-var (
-	jsonMarshaler   = reflect.TypeFor[json.Marshaler]()
-	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
-	textMarshaler   = reflect.TypeFor[encoding.TextMarshaler]()
-	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
-)
-
-func encodesItself(t reflect.Type) bool { return implements(t, jsonMarshaler, textMarshaler) }
-func decodesItself(t reflect.Type) bool { return implements(t, jsonUnmarshaler, textUnmarshaler) }
-
-func implements(t reflect.Type, ifaces ...reflect.Type) bool {
-	if t.Kind() == reflect.Interface {
-		return false // what it holds decides
-	}
-	for _, i := range ifaces {
-		if t.Implements(i) || reflect.PointerTo(t).Implements(i) {
-			return true
-		}
-	}
-	return false
-}
-
-// validKey reports that JSON reads a map key back as it wrote it. It writes a
-// string as it is and asks other keys for their text first, but it reads any key
-// by UnmarshalText where there is one.
-func validKey(t reflect.Type) bool {
-	writes, reads := t.Implements(textMarshaler), implements(t, textUnmarshaler)
+	writes, reads := implements(t, textMarshaler), implements(t, textUnmarshaler)
 	switch t.Kind() {
 	case reflect.String:
-		return writes || !reads
+		if writes || !reads {
+			return ""
+		}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
-		return writes == reads
+		if writes == reads {
+			return ""
+		}
+	default:
+		if writes && reads {
+			return ""
+		}
 	}
-	return writes && reads
+	return fmt.Sprintf("JSON cannot have %s as map key", t)
+}
+
+func (c checker) checkFields(t reflect.Type, path string) (at, why string) {
+	names := map[string]string{}
+	eachField(t, "", map[reflect.Type]bool{}, func(f field) {
+		if why != "" {
+			return
+		}
+		here := path + f.path
+		if at, why = here, refusedField(f); why != "" {
+			return
+		}
+		if other, dup := names[f.name()]; dup {
+			why = fmt.Sprintf("JSON drops one of them, because %s has the same name %q", place(other), f.name())
+			return
+		}
+		names[f.name()] = here
+		at, why = c.check(f.Type, here)
+	})
+	if why == "" {
+		at, why = path, c.badTags(t)
+	}
+	return at, why
+}
+
+// refusedField says what the tag of f, or the lack of one, would lose.
+func refusedField(f field) string {
+	_, tagged := f.Tag.Lookup("json")
+	_, omitempty := option(f.StructField, "omitempty")
+	_, quoted := option(f.StructField, "string")
+	_, embed := option(f.StructField, "embed")
+	_, format := option(f.StructField, "format")
+	kind := f.Type.Kind()
+	switch {
+	case !f.IsExported():
+		return "JSON drops unexported fields; export it or tag it `json:\"-\"`"
+	case !tagged && (strings.Contains(string(f.Tag), `json:"`) || strings.HasPrefix(string(f.Tag), "json:")):
+		return "JSON does not see its tag, which is malformed; see go vet"
+	case omitempty && (kind == reflect.Map || kind == reflect.Slice):
+		return "omitempty makes empty come back as nil; use omitzero, or no option"
+	case quoted && !quotable(f.Type):
+		return fmt.Sprintf("JSON has no option string for %s", f.Type)
+	case embed, format:
+		return "the options embed and format are not supported"
+	}
+	return ""
+}
+
+// quotable reports that the option string has a meaning for t.
+func quotable(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch k := t.Kind(); {
+	case hasMethods(t), t == numberType:
+		return false
+	default:
+		return k >= reflect.Bool && k <= reflect.Float64 || k == reflect.String
+	}
+}
+
+// badTags says what the encoder itself has against the fields of t and of the
+// structs embedded in it. An empty object makes it tell.
+func (c checker) badTags(t reflect.Type) string {
+	err := jsonv2.Unmarshal([]byte("{}"), reflect.New(t).Interface(), format)
+	if e, ok := errors.AsType[*jsonv2.SemanticError](err); ok && e.Err != nil {
+		return e.Err.Error()
+	}
+	return ""
 }

@@ -15,13 +15,10 @@ func marshalText(t reflect.Type) (reflect.Method, bool)   { return t.MethodByNam
 func unmarshalJSON(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("UnmarshalJSON") }
 func unmarshalText(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("UnmarshalText") }
 
-// checkMethods checks a type that encodes and decodes itself: that JSON can call
-// its methods, and that they are its own. A method promoted from an embedded
-// field, time.Time for instance, knows nothing of the other fields.
-func (c checker) checkMethods(t reflect.Type, path string, addressable bool) (at, why string) {
-	if !addressable && !t.Implements(jsonMarshaler) && !t.Implements(textMarshaler) {
-		return path, fmt.Sprintf("the methods of %s have a pointer receiver, and JSON does not call them on the value of a map; use *%s there", t, t)
-	}
+// checkMethods checks that a type that encodes and decodes itself does so by
+// methods of its own. A method promoted from an embedded field, time.Time for
+// instance, knows nothing of the other fields.
+func (c checker) checkMethods(t reflect.Type, path string) (at, why string) {
 	if t.Kind() != reflect.Struct {
 		return "", ""
 	}
@@ -54,7 +51,7 @@ func (c checker) checkPromoted(t reflect.Type, path string, m method) (at, why s
 				name.Name, t, t.Field(from).Type, t)
 		}
 	}
-	return c.check(t.Field(from).Type, path+"."+t.Field(from).Name, true)
+	return c.check(t.Field(from).Type, path+"."+t.Field(from).Name)
 }
 
 // provider returns the index of the embedded field that has m, -1 if none has.

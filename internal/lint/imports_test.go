@@ -12,6 +12,7 @@ import (
 const (
 	goRedis = "github.com/redis/go-redis/v9"
 	yaml    = "gopkg.in/yaml.v3"
+	jsonv2  = "github.com/go-json-experiment/json"
 )
 
 // shared are the parts of the tests that several packages share.
@@ -34,6 +35,10 @@ func forbidden(f file, path string) string {
 	case isUnder(path, yaml):
 		if !f.under("internal/config") && !program {
 			return "only internal/config knows YAML"
+		}
+	case isUnder(path, jsonv2): // the encoding/json/v2 of Go 1.27, which will take its place
+		if !f.under("internal/jsonstate") {
+			return "only internal/jsonstate knows how states are encoded"
 		}
 	case path == module+"/internal/redisstore":
 		if f.name != "redis.go" && !program {

@@ -78,6 +78,8 @@ type Saver interface {
 type Arrival struct {
 	Codec   string
 	Changes uint64 // change count up to which the state is the stored one; set by the cell
+
+	Unknown []string // fields of the stored state that it does not have; set by the cell
 }
 
 // Mark is what can be told of a state without asking for it.
@@ -218,28 +220,29 @@ func (r *Registered) captured(data []byte, changes uint64) Capture {
 }
 
 // Apply migrates a stored state and hands it to the component. It returns the
-// change count up to which the state is the stored one.
-func (r *Registered) Apply(s *store.Snapshot) (changes uint64, err error) {
+// change count up to which the state is the stored one, and the stored fields that
+// the component does not have.
+func (r *Registered) Apply(s *store.Snapshot) (changes uint64, unknown []string, err error) {
 	err = r.call("RestoreState", func() (err error) {
-		changes, err = r.apply(s)
+		changes, unknown, err = r.apply(s)
 		return err
 	})
-	return changes, err
+	return changes, unknown, err
 }
 
-func (r *Registered) apply(s *store.Snapshot) (changes uint64, err error) {
+func (r *Registered) apply(s *store.Snapshot) (changes uint64, unknown []string, err error) {
 	data, err := r.migrate(s.Schema, s.Data)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if r.cell == nil {
-		return 0, r.comp.RestoreState(data)
+		return 0, nil, r.comp.RestoreState(data)
 	}
 	a := &Arrival{Codec: s.Codec, Changes: r.cell.ChangeCount()}
 	r.arrival.Store(a)
 	defer r.arrival.Store(nil)
 	err = r.comp.RestoreState(data)
-	return a.Changes, err
+	return a.Changes, a.Unknown, err
 }
 
 // Reset makes the state what the component was set up with: start, or for nil the
@@ -248,7 +251,7 @@ func (r *Registered) Reset(start *store.Snapshot) (err error) {
 	switch {
 	case r.cell == nil:
 	case start != nil:
-		_, err = r.Apply(start)
+		_, _, err = r.Apply(start)
 	default:
 		err = r.call("InitState", func() error { r.cell.Reset(); return nil })
 	}

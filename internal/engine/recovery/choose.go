@@ -103,7 +103,7 @@ func (x *chosen) apply(ctx context.Context) report.Result {
 		res.Outcome, res.Skipped = store.FellBack, x.skipped(ctx)
 	}
 	var err error
-	if x.applied, err = x.Component.Apply(x.snap); err != nil {
+	if x.applied, res.Unknown, err = x.Component.Apply(x.snap); err != nil {
 		res.Outcome, res.Err = store.Rejected, x.Saver.Fail("restore", err)
 		if errors.Is(err, store.ErrTooNew) {
 			res.Outcome = store.TooNew
@@ -170,6 +170,9 @@ func (x *chosen) log(res report.Result, err error) {
 		msg = "durable: restored from a plain value, which cannot be verified"
 	}
 	log := x.r.System.Log
+	if err == nil && len(res.Unknown) > 0 {
+		log.Warn("durable: the stored state has fields that this program does not have; they are gone with the next save", "component", res.ComponentID, "fields", res.Unknown)
+	}
 	if !log.Enabled(context.Background(), level) {
 		return
 	}

@@ -29,6 +29,7 @@ type Result struct {
 	Age            time.Duration
 	Schema         int
 	Skipped        []uint64
+	Unknown        []string
 	Err            error
 }
 

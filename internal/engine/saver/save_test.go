@@ -176,7 +176,7 @@ func TestNaNNamesComponentAndFieldAndOthersAreSaved(t *testing.T) {
 		zero := 0.0
 		err = s.Commit(ctx, func(s *stats) { s.Avg["u1"] = zero / zero })
 		require.ErrorContains(t, err, `"stats"`)
-		require.ErrorContains(t, err, `Avg["u1"]`)
+		require.ErrorContains(t, err, `Avg[…]`) // a key is data
 		require.ErrorContains(t, err, "NaN")
 		require.NoError(t, h.Words.Commit(ctx, func(*testkit.Counts) {}))
 		require.NoError(t, s.Commit(ctx, func(s *stats) { s.Avg["u1"] = 1 }))

@@ -1,0 +1,296 @@
+package jsonstate
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// What an any may hold comes back by its form in JSON alone: a number with a point
+// or an exponent is a float64, any other an int64, or uint64 above it.
+
+// maxDepth is how deep JSON may nest, here and in the package jsontext.
+const maxDepth = 10000
+
+// encoderOf encodes T, which is any or one of the two that an any may hold.
+func encoderOf[T any](isNil func(T) bool) *jsonv2.Marshalers {
+	return jsonv2.MarshalToFunc(func(enc *jsontext.Encoder, v *T) error {
+		if isNil(*v) {
+			return enc.WriteToken(jsontext.Null)
+		}
+		b, err := appendAny(enc.AvailableBuffer(), *v, enc.StackDepth())
+		if err != nil {
+			return err
+		}
+		return enc.WriteValue(b)
+	})
+}
+
+// appendAny appends v, which is behind an any at the given depth.
+func appendAny(b []byte, v any, depth int) ([]byte, error) {
+	switch v := v.(type) {
+	case nil:
+		return append(b, "null"...), nil
+	case bool:
+		return strconv.AppendBool(b, v), nil
+	case string:
+		return appendString(b, v)
+	case float64:
+		return appendFloat(b, v)
+	case float32:
+		return appendFloat(b, float64(v))
+	case map[string]any:
+		return appendMap(b, v, depth+1)
+	case []any:
+		return appendSlice(b, v, depth+1)
+	}
+	if b, ok := appendInteger(b, v); ok {
+		return b, nil
+	}
+	return nil, refusal{why: fmt.Sprintf("a %T behind an any would come back as another type; give the field that type, or keep it as %s", v, kinds)}
+}
+
+const kinds = "nil, bool, string, int64, uint64, float64, map[string]any or []any"
+
+func appendInteger(b []byte, v any) ([]byte, bool) {
+	switch v := v.(type) {
+	case int:
+		return strconv.AppendInt(b, int64(v), 10), true
+	case int64:
+		return strconv.AppendInt(b, v, 10), true
+	case int32:
+		return strconv.AppendInt(b, int64(v), 10), true
+	case int16:
+		return strconv.AppendInt(b, int64(v), 10), true
+	case int8:
+		return strconv.AppendInt(b, int64(v), 10), true
+	case uint:
+		return strconv.AppendUint(b, uint64(v), 10), true
+	case uint64:
+		return strconv.AppendUint(b, v, 10), true
+	case uint32:
+		return strconv.AppendUint(b, uint64(v), 10), true
+	case uint16:
+		return strconv.AppendUint(b, uint64(v), 10), true
+	case uint8:
+		return strconv.AppendUint(b, uint64(v), 10), true
+	}
+	return b, false
+}
+
+func appendString(b []byte, s string) ([]byte, error) {
+	b, err := jsontext.AppendQuote(b, s)
+	if err != nil {
+		return nil, refusal{why: notUTF8}
+	}
+	return b, nil
+}
+
+func appendFloat(b []byte, f float64) ([]byte, error) {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return nil, refusal{why: fmt.Sprintf("JSON has no %v", f)}
+	}
+	form := byte('f')
+	if a := math.Abs(f); a != 0 && (a < 1e-6 || a >= 1e21) {
+		form = 'e' // has an exponent, so it is no integer
+	}
+	begin := len(b)
+	b = strconv.AppendFloat(b, f, form, -1, 64)
+	if form == 'f' && f == math.Trunc(f) && string(b[begin:]) != "-0" {
+		b = append(b, ".0"...)
+	}
+	return b, nil
+}
+
+func appendMap(b []byte, m map[string]any, depth int) ([]byte, error) {
+	if depth > maxDepth {
+		return nil, refusal{why: tooDeep}
+	}
+	b = append(b, '{')
+	for i, k := range slices.Sorted(maps.Keys(m)) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		var err error
+		if b, err = appendString(b, k); err != nil {
+			return nil, refusal{why: "a key: " + notUTF8}
+		}
+		if b, err = appendAny(append(b, ':'), m[k], depth); err != nil {
+			return nil, within("[…]", err)
+		}
+	}
+	return append(b, '}'), nil
+}
+
+func appendSlice(b []byte, s []any, depth int) ([]byte, error) {
+	if depth > maxDepth {
+		return nil, refusal{why: tooDeep}
+	}
+	b = append(b, '[')
+	for i, v := range s {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		var err error
+		if b, err = appendAny(b, v, depth); err != nil {
+			return nil, within(fmt.Sprintf("[%d]", i), err)
+		}
+	}
+	return append(b, ']'), nil
+}
+
+func decoderOf[T any]() *jsonv2.Unmarshalers {
+	return jsonv2.UnmarshalFromFunc(func(dec *jsontext.Decoder, v *T) error {
+		data, err := dec.ReadValue() // which compares names and checks text
+		if err != nil {
+			return err
+		}
+		p := parser{data: data}
+		x, err := p.value()
+		if x != nil {
+			typed, ok := x.(T)
+			if !ok {
+				return &jsonv2.SemanticError{JSONKind: data.Kind()}
+			}
+			*v = typed
+		}
+		return err
+	})
+}
+
+// parser reads JSON that is known to be valid and without whitespace or not.
+type parser struct {
+	data []byte
+	keys map[string]string // those that were seen, so that equal ones share memory
+}
+
+// next returns the first byte that is no whitespace and no separator.
+func (p *parser) next() byte {
+	for {
+		switch c := p.data[0]; c {
+		case ' ', '\t', '\r', '\n', ',', ':':
+			p.data = p.data[1:]
+		default:
+			return c
+		}
+	}
+}
+
+func (p *parser) value() (any, error) {
+	switch p.next() {
+	case 'n':
+		p.data = p.data[len("null"):]
+		return nil, nil
+	case 't':
+		p.data = p.data[len("true"):]
+		return true, nil
+	case 'f':
+		p.data = p.data[len("false"):]
+		return false, nil
+	case '"':
+		return unquote(p.quoted())
+	case '{':
+		return p.object()
+	case '[':
+		return p.array()
+	}
+	return p.number()
+}
+
+func (p *parser) object() (any, error) {
+	m := map[string]any{}
+	for p.data = p.data[1:]; p.next() != '}'; {
+		k, err := p.key()
+		if err != nil {
+			return nil, err
+		}
+		if m[k], err = p.value(); err != nil {
+			return nil, err
+		}
+	}
+	p.data = p.data[1:]
+	return m, nil
+}
+
+func (p *parser) array() (any, error) {
+	s := []any{}
+	for p.data = p.data[1:]; p.next() != ']'; {
+		v, err := p.value()
+		if err != nil {
+			return nil, err
+		}
+		s = append(s, v)
+	}
+	p.data = p.data[1:]
+	return s, nil
+}
+
+func (p *parser) key() (string, error) {
+	quoted := p.quoted()
+	if k, ok := p.keys[string(quoted)]; ok {
+		return k, nil
+	}
+	k, err := unquote(quoted)
+	if len(k) <= 32 && len(p.keys) < 256 {
+		if p.keys == nil {
+			p.keys = map[string]string{}
+		}
+		p.keys[string(quoted)] = k
+	}
+	return k, err
+}
+
+// quoted returns the string that comes next, with its quotes.
+func (p *parser) quoted() []byte {
+	end := 1
+	for p.data[end] != '"' {
+		if p.data[end] == '\\' {
+			end++
+		}
+		end++
+	}
+	s := p.data[:end+1]
+	p.data = p.data[end+1:]
+	return s
+}
+
+func unquote(s []byte) (string, error) {
+	if !slices.Contains(s, '\\') {
+		return string(s[1 : len(s)-1]), nil
+	}
+	b, err := jsontext.AppendUnquote(nil, s)
+	return string(b), err
+}
+
+func (p *parser) number() (any, error) {
+	end, integer := 0, true
+scan:
+	for ; end < len(p.data); end++ {
+		switch p.data[end] {
+		case '.', 'e', 'E':
+			integer = false
+		case ' ', '\t', '\r', '\n', ',', ']', '}':
+			break scan
+		}
+	}
+	s := string(p.data[:end])
+	p.data = p.data[end:]
+	if integer && s != "-0" {
+		if i, err := strconv.ParseInt(s, 10, 64); err == nil {
+			return i, nil
+		}
+		if u, err := strconv.ParseUint(s, 10, 64); err == nil {
+			return u, nil
+		}
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return nil, refusal{why: "a number is out of range"}
+	}
+	return f, nil
+}

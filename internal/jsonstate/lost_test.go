@@ -1,0 +1,172 @@
+package jsonstate_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/big"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/durablestate/durable/internal/jsonstate"
+)
+
+type holder[T any] struct{ Field T }
+
+func hold[T any](v T) any { return &holder[T]{v} }
+
+// outcome says what becomes of a state: "type: …", "value: …" or "" if it came back.
+func outcome(t *testing.T, state any) string {
+	t.Helper()
+	typ := reflect.TypeOf(state).Elem()
+	if err := jsonstate.Check(typ); err != nil {
+		return "type: " + err.Error()
+	}
+	data, err := jsonstate.Marshal(state)
+	if err != nil {
+		require.NotContains(t, err.Error(), secret)
+		return "value: " + err.Error()
+	}
+	back := reflect.New(typ)
+	unknown, err := jsonstate.Unmarshal(data, back.Interface())
+	require.NoError(t, err, "acknowledged and not readable: %s", data)
+	require.Empty(t, unknown)
+	at, differs := told(reflect.ValueOf(state).Elem(), back.Elem(), false)
+	require.False(t, differs, "%s came back as another value: %s", at, data)
+	return ""
+}
+
+func chainOf(n int) (first *node) {
+	for range n {
+		first = &node{first}
+	}
+	return first
+}
+
+func TestNothingThatWouldChangeIsAcknowledged(t *testing.T) {
+	minute := time.Unix(1_800_000_000, 0)
+	chain := chainOf(12_000)
+	var nested any
+	for range 12_000 {
+		nested = []any{nested}
+	}
+	circle := &node{}
+	circle.Next = circle
+	none := []int(nil)
+	for name, c := range map[string]struct {
+		state any
+		want  string
+	}{
+		"a chain of 12,000":               {hold(chain), "value: cannot encode field Field.Next"},
+		"lists 12,000 deep":               {hold(nested), "value: cannot encode field Field[0]"},
+		"a circle":                        {hold(circle), "value: cannot encode field Field.Next"},
+		"a number that is too large":      {hold[any](json.Number("1e400")), "value: cannot encode field Field: a json.Number behind an any"},
+		"a key with one direction":        {hold(map[level]int{1: 1}), "type: field Field"},
+		"a key of a local time":           {hold(map[time.Time]int{minute.In(time.FixedZone("x", 60)): 1}), "value: cannot encode field Field: a key"},
+		"keys that round":                 {hold(map[rounded]int{{21.51}: 1, {21.54}: 2}), "value: cannot encode field Field: a key"},
+		"keys that are not UTF-8":         {hold(map[rawID]int{{0xff}: 1, {0xfe}: 2}), "value: cannot encode field Field: it is not valid UTF-8"},
+		"keys that are pointers":          {hold(map[*big.Int]int{big.NewInt(7): 1}), "type: field Field"},
+		"a key that is no number":         {hold(map[float64]int{math.NaN(): 1}), "type: field Field"},
+		"unexported fields behind an any": {hold[any](unexported{1}), "value: cannot encode field Field"},
+		"a type behind an any":            {hold[any](label("x")), "value: cannot encode field Field"},
+		"bytes behind an any":             {hold[any]([]byte("x")), "value: cannot encode field Field"},
+		"a time behind an any":            {hold[any](minute), "value: cannot encode field Field"},
+		"a nil pointer behind an any":     {hold[any]((*int)(nil)), "value: cannot encode field Field"},
+		"a typed map deep behind an any":  {hold[any](map[string]any{secret: []any{1, map[string]int{}}}), "value: cannot encode field Field[…][1]"},
+		"text that is not UTF-8":          {hold(map[string][]string{secret: {"a\x80b"}}), "value: cannot encode field Field[…][0]"},
+		"a big.Float":                     {hold(big.NewFloat(0.1)), "type: field Field"},
+		"a zone with seconds":             {hold(minute.In(time.FixedZone("LMT", 19*60+32))), "value: cannot encode field Field: JSON loses the seconds"},
+		"a value that rounds":             {hold(rounded{21.54}), "value: cannot encode field Field"},
+		"an unexported time that rounds":  {hold(day{minute}), "value: cannot encode field Field"},
+		"JSON that leaves a field out":    {hold(lossy{1, 2}), "value: cannot encode field Field"},
+		"JSON that cannot be read":        {hold(deaf{}), "value: cannot encode field Field"},
+		"JSON that is none":               {hold(broken{}), "value: cannot encode field Field"},
+		"a name twice":                    {hold(twins{}), "value: cannot encode field Field"},
+		"a tag that JSON ignores": {&struct {
+			A int `json:"a'b"`
+		}{1}, "type: "},
+		"a tag without quotes":   {reflect.New(reflect.StructOf([]reflect.StructField{{Name: "A", Type: reflect.TypeFor[int](), Tag: "json:a"}})).Interface(), "type: field A"},
+		"two fields of one name": {&both{}, "type: field right.ID"},
+		"empty under omitempty": {&struct {
+			M map[string]int `json:",omitempty"`
+		}{map[string]int{}}, "type: field M"},
+		"what IsZero wrongly says is zero": {&hasZero{zeroish{-1}}, "value: cannot encode field Z"},
+		"an option without a meaning": {&struct {
+			L []int `json:",string"`
+		}{}, "type: field L"},
+		"a pointer to nil":               {hold(&none), "value: cannot encode field Field"},
+		"a pointer to what is null":      {hold(&nullable{}), "value: cannot encode field Field"},
+		"an embedded pointer to nothing": {&withQuiet{&Quiet{}}, "value: cannot encode field Quiet"},
+		"an embedded unexported pointer": {&withHidden{&base{1}}, "type: field base"},
+		"null as raw JSON":               {hold(json.RawMessage("null")), "value: cannot encode field Field"},
+		"raw JSON that is none":          {hold(json.RawMessage(secret)), "value: cannot encode field Field"},
+		"an interface of its own":        {hold[value](1), "type: field Field"},
+		"a key that two texts mean":      {hold(map[upper]int{"a": 1, "A": 2}), "value: cannot encode field Field: a key"},
+	} {
+		got := outcome(t, c.state)
+		require.True(t, strings.HasPrefix(got, c.want) && c.want != "", "%s: %q", name, got)
+	}
+}
+
+func TestWhatIsOrdinaryIsAccepted(t *testing.T) {
+	utc := time.Unix(1_800_000_000, 5).UTC()
+	text := "null"
+	for name, state := range map[string]any{
+		"nil raw JSON":                  hold(json.RawMessage(nil)),
+		"raw JSON with space in it":     hold(json.RawMessage(`{ "a": "\u00e9" }`)),
+		"an empty number":               hold(json.Number("")),
+		"a number as it was written":    hold(json.Number("1.50e+400")),
+		"times of many kinds":           hold([]time.Time{{}, utc, utc.In(time.FixedZone("", -3600*11)), time.Now()}),
+		"times as keys":                 hold(map[time.Time]int{utc: 1, {}: 2}),
+		"numbers behind an any":         hold([]any{1.0, -0.0, 1e20, 1e21, 5, uint64(math.MaxUint64), int64(math.MinInt64), 0.1, float32(0.1)}),
+		"nil and empty":                 hold([]map[string][]byte{nil, {}, {"a": nil, "b": {}}}),
+		"floats":                        hold([]float64{math.Copysign(0, -1), math.MaxFloat64, 5e-324}),
+		"a map with big integers":       hold(map[string]big.Int{"a": *big.NewInt(7), "zero": {}}),
+		"a fraction that was never set": hold([]big.Rat{{}, *big.NewRat(1, 3)}),
+		"null, sometimes":               hold([]nullable{{}, {5, true}}),
+		"methods of the pointer":        hold(map[string]pointed{"a": {1}}),
+		"a cache":                       hold(cached{3, map[string]int{"x": 1}}),
+		"a lock":                        hold(&guarded{n: 3}),
+		"the text null": &struct {
+			P *string `json:",string"`
+		}{&text},
+		"a pointer that is nil": hold((*nullable)(nil)),
+		"an embedded pointer":   &[]withPointer{{}, {&Base{}}},
+		"a chain of 9,000":      &node{&node{}},
+		"a root that is nil":    new(map[string]any),
+	} {
+		require.Empty(t, outcome(t, state), name)
+	}
+}
+
+func TestFieldsThatTheProgramDoesNotKnowAreNamed(t *testing.T) {
+	type order struct {
+		ID   int
+		Tags map[string]struct{ N int }
+	}
+	type state struct {
+		Orders map[string]*order
+		List   [2]order `json:"list"`
+		Any    any
+	}
+	unknown, err := jsonstate.Unmarshal([]byte(`{"New":1,"Any":{"New":1},"list":[{"ID":1,"Note":"x"},{"id":2}],
+		"Orders":{"alice@example.com":{"ID":1,"Note":"x","Tags":{"bob":{"M":1}},"alice@example.com":{"a":1}}}}`), new(state))
+	require.NoError(t, err)
+	require.Equal(t, []string{"New", "Orders[…].Note", "Orders[…].Tags[…].M", "Orders[…].…", "list[].Note", "list[].id"}, unknown)
+
+	var many []string
+	for i := range 30 {
+		many = append(many, fmt.Sprintf(`"F%02d":1`, i), `"`+strings.Repeat("x", 100+i)+`":1`)
+	}
+	unknown, err = jsonstate.Unmarshal([]byte("{"+strings.Join(many, ",")+"}"), new(struct{ A int }))
+	require.NoError(t, err)
+	require.Len(t, unknown, 21)
+	require.Equal(t, "…", unknown[20])
+	for _, path := range unknown {
+		require.Less(t, len(path), 65)
+	}
+}

@@ -13,7 +13,7 @@ import (
 // FileOptions configures a [FileAdapter]. Zero fields mean the defaults named
 // here.
 type FileOptions struct {
-	Keep          int   // generations of a component that verify; 3
+	Keep          int   // generations of a component that verify, which each save of it leaves; 3
 	MaxStateBytes int64 // of one state; 1 GiB
 
 	// RequireDurable refuses a file system that loses what was synced, or of
@@ -60,8 +60,11 @@ type FileOptions struct {
 // a save adds one, and what is superseded is deleted later, beside other saves,
 // but never while another process has the directory open for writing. Files most
 // of which is superseded, and many small ones, are compacted in the same way.
-// A generation that does not verify does not count towards Keep. State does not
-// expire.
+// A save trims the component that it saves to Keep, and nothing else does. A
+// generation that does not verify does not count towards it. State does not expire.
+//
+// The directory has to stay in its place: once the path leads elsewhere every call
+// fails with [ErrPermanent], until it leads back.
 //
 // Damage within a file is found out, and so is a file in the place of another
 // where the order matters. Files do not name their store or their number, so

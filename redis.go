@@ -46,7 +46,7 @@ type RedisAdapter struct {
 type RedisOptions struct {
 	KeyPrefix string        // "autocoder:state:"; printable ASCII without spaces, braces and * ? [ ] \
 	TTL       time.Duration // after which an unsaved, unrefreshed state expires; no expiry
-	Keep      int           // generations per component; 3
+	Keep      int           // generations of a component that each save of it leaves; 3
 
 	// Durability is what a save waits for: "memory" (the default), "fsync", or
 	// "replicated:N" for N replicas. A shortfall is ErrNotDurable. "fsync" needs

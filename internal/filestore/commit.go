@@ -15,6 +15,7 @@ type entry struct {
 	off     int64  // of the envelope in its file
 	size    int64  // of the envelope
 	origin  uint64 // of a record that was moved here: the commit that it belongs to; else 0
+	keep    uint32 // of a save by this store: generations that it leaves; 0: all
 	err     error  // why the record cannot be read, although it is known
 
 	comp *component // where it is known already

@@ -17,6 +17,19 @@ type component struct {
 	gens    []gen  // ascending
 	more    *more  // what most components do not have
 	deleted bool   // no state since the last deletion
+	keep    uint32 // how many of the newest generations that verify are kept; 0: all
+}
+
+// retain notes how many generations a save leaves: so many, or if keep is 0 all that
+// there were. Only what this store saved as an owner is trimmed, to what it keeps
+// itself; what others add is on top of that. again: the save replaced the newest.
+func (c *component) retain(keep uint32, again bool) {
+	switch {
+	case keep > 0:
+		c.keep = keep
+	case c.keep > 0 && !again:
+		c.keep++
+	}
 }
 
 // more is what only some components have.

@@ -171,10 +171,11 @@ func (h *history) observe(s store.Store, id string) (o observation, err error) {
 	return o, nil
 }
 
-// same reports whether two observations of an unchanged store agree.
+// same reports whether p, of an unchanged store that was opened later, agrees with o.
+// It may show older generations that the saver of o knew to be superseded.
 func (o *observation) same(p *observation) bool {
 	switch {
-	case (o.snap == nil) != (p.snap == nil) || o.fence != p.fence || len(o.older) != len(p.older):
+	case (o.snap == nil) != (p.snap == nil) || o.fence != p.fence || len(o.older) > len(p.older):
 		return false
 	case o.snap == nil:
 		return true

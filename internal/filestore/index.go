@@ -14,13 +14,12 @@ import (
 //
 // A moved record counts as if it still lay in the commit that it belongs to.
 type index struct {
-	keep   int
 	last   uint64 // number of the last commit
 	comps  idTable
 	leases map[string]*leaseRecord
 	files  map[uint64]*file
 	damage []damage            // ascending
-	over   map[*component]bool // components with more than keep generations
+	over   map[*component]bool // components with more generations than are kept
 	tombs  map[*component]bool // components with a deletion that is needed still
 
 	garbage []*file // files that nothing refers to
@@ -43,9 +42,8 @@ type damage struct {
 	err error
 }
 
-func newIndex(keep int) index {
+func newIndex() index {
 	return index{
-		keep:   keep,
 		leases: map[string]*leaseRecord{},
 		files:  map[uint64]*file{},
 		over:   map[*component]bool{},
@@ -142,7 +140,7 @@ func (x *index) applyDeletion(c *component, p place, origin uint64, e *entry) {
 	x.drop(c, 0, n)
 	x.bury(c, p, origin)
 	if origin >= c.latest {
-		c.last, c.deleted = 0, true
+		c.last, c.deleted, c.keep = 0, true, 0
 		x.lead(c, p)
 	}
 }
@@ -155,8 +153,9 @@ func (x *index) applySnapshot(c *component, p place, origin uint64, e *entry) {
 		return
 	}
 	g, mark := newGen(p, e), e.mark()
-	refused := false
+	refused, again := false, false
 	if n := len(c.gens); n > 0 && mark == c.last && c.gens[n-1].version == e.version {
+		again = true
 		x.drop(c, n-1, n) // written again because the first copy vanished
 	} else if e.epoch < c.fence.Epoch || e.version <= c.fence.Version && mark != c.last {
 		refused = true
@@ -168,6 +167,9 @@ func (x *index) applySnapshot(c *component, p place, origin uint64, e *entry) {
 		c.last = mark
 	}
 	c.deleted = false
+	if !refused {
+		c.retain(e.keep, again)
+	}
 	x.add(c, len(c.gens), g)
 	if !refused {
 		x.lead(c, place{})
@@ -207,7 +209,7 @@ func (x *index) applyMoved(c *component, p place, origin uint64, e *entry) {
 func (x *index) add(c *component, i int, g gen) {
 	x.ref(g.place())
 	c.gens = slices.Insert(c.gens, i, g)
-	if len(c.gens) > x.keep {
+	if c.keep > 0 && len(c.gens) > int(c.keep) {
 		x.over[c] = true
 	}
 }
@@ -226,7 +228,7 @@ func (c *component) judge(g *gen, v verdict) {
 func (x *index) view(c *component) view {
 	v := view{deleted: true}
 	if c != nil {
-		v = view{comp: c, fence: c.fence, last: c.last, deleted: c.deleted, latest: c.latest, gens: c.gens}
+		v = view{comp: c, keep: int(c.keep), fence: c.fence, last: c.last, deleted: c.deleted, latest: c.latest, gens: c.gens}
 	}
 	for i := len(x.damage) - 1; i >= 0 && x.damage[i].seq > v.latest; i-- {
 		v.doubt = x.damage[i].err
@@ -247,6 +249,7 @@ type view struct {
 	last    uint64
 	latest  uint64
 	deleted bool
+	keep    int // generations, of those that verify; 0: all
 	gens    []gen
 	doubt   error // a damaged file is newer than what is known
 	tooNew  error // a file of a newer program is newer than what is known

@@ -121,7 +121,7 @@ func (r *request) judgeSave(p *pending) {
 		return
 	}
 	r.write = true
-	r.entry = entry{id: r.id, kind: r.kind, epoch: r.snap.Epoch, version: r.snap.Version, writeID: r.snap.WriteID}
+	r.entry = entry{id: r.id, kind: r.kind, epoch: r.snap.Epoch, version: r.snap.Version, writeID: r.snap.WriteID, keep: r.keep}
 	p.last, p.deleted = r.entry.mark(), false
 }
 

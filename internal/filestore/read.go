@@ -244,8 +244,8 @@ func (s *Store) listed(deleted bool) (ids []string, damaged error) {
 	return ids, damaged
 }
 
-// History implements store.Store. It shows the newest generations that verify,
-// as many as are kept, and those among them that do not.
+// History implements store.Store. It shows all there is, but for what this store
+// knows to be superseded because it saved the component itself.
 func (s *Store) History(ctx context.Context, id string) ([]store.SnapshotInfo, error) {
 	for try := 1; ; try++ {
 		infos, err := s.history(ctx, id)
@@ -288,10 +288,10 @@ type reading struct {
 }
 
 // retained reads the generations of v, newest first, until as many verified as
-// are kept.
+// are known to be kept.
 func (s *Store) retained(ctx context.Context, v *view) iter.Seq2[*gen, reading] {
 	return func(yield func(*gen, reading) bool) {
-		for i, n := len(v.gens)-1, 0; i >= 0 && n < s.opts.Keep; i-- {
+		for i, n := len(v.gens)-1, 0; i >= 0 && (v.keep == 0 || n < v.keep); i-- {
 			g, r := &v.gens[i], reading{err: ctx.Err()}
 			if r.err == nil {
 				r.snap, r.err = s.read(ctx, v.comp, g)

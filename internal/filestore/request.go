@@ -13,6 +13,7 @@ type request struct {
 	id     string
 	snap   store.Snapshot // of a save; its Data is the caller's until encoded. Epoch of a claim, and after a deletion
 	lease  []byte         // payload of a lease record
+	keep   uint32         // of a save: generations that it leaves; 0: all
 	again  bool           // of a save: write it although it was accepted before
 	expect store.Fence    // of a deletion: the fence it applies to
 	prev   uint64         // of a lease: commit of the record that it replaces, 0 for none
@@ -44,7 +45,7 @@ func (s *Store) newRequest(kind envelope.Kind, id string) *request {
 // recycle takes r back. Nobody may know of it any more.
 func (s *Store) recycle(r *request) {
 	r.reset()
-	r.snap, r.lease, r.again, r.expect, r.prev, r.outcome = store.Snapshot{}, nil, false, store.Fence{}, 0, nil
+	r.snap, r.lease, r.keep, r.again, r.expect, r.prev, r.outcome = store.Snapshot{}, nil, 0, false, store.Fence{}, 0, nil
 	s.requests.Put(r)
 }
 

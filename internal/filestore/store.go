@@ -116,7 +116,7 @@ func New(dir vfs.Dir, opts Options) (*Store, error) {
 		opts:    opts,
 		io:      make(chan struct{}, 1),
 		syncing: make(chan struct{}, 1),
-		x:       newIndex(opts.Keep),
+		x:       newIndex(),
 		held:    map[string]*heldLease{},
 		temps:   map[string]bool{},
 

@@ -10,8 +10,9 @@ import (
 	"github.com/durablestate/durable/internal/vfs"
 )
 
-// trim forgets the generations beyond those that are kept. One that does not
-// verify does not count, so those that are kept are read first.
+// trim forgets the generations beyond those that are kept, of components that this
+// store saved. How many others keep is not for it to say. One that does not verify
+// does not count, so those that are kept are read first.
 func (s *Store) trim() {
 	v, _ := s.verifiers.Get().(*verifier)
 	if v == nil {
@@ -44,9 +45,9 @@ func (s *Store) untrimmed(rounds int, todo []unverified) []unverified {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.x.over {
-		done := true
+		done, keep := true, int(c.keep)
 		n, i := 0, len(c.gens)-1
-		for ; i >= 0 && n < s.opts.Keep; i-- {
+		for ; i >= 0 && n < keep; i-- {
 			switch c.gens[i].verdict() {
 			case unread:
 				todo = append(todo, unverified{c, c.gens[i]})
@@ -59,10 +60,10 @@ func (s *Store) untrimmed(rounds int, todo []unverified) []unverified {
 		if !done {
 			continue
 		}
-		if n == s.opts.Keep {
+		if n == keep {
 			s.x.drop(c, 0, i+1)
 		}
-		if len(c.gens) <= s.opts.Keep || i < 0 {
+		if len(c.gens) <= keep || i < 0 {
 			delete(s.x.over, c)
 		}
 	}

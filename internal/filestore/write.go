@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"math"
 
 	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
@@ -15,7 +16,7 @@ var errAgain = errors.New("filestore: look again")
 // Save implements store.Store.
 func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error {
 	r := s.newRequest(envelope.Snapshot, id)
-	r.snap = *snap
+	r.snap, r.keep = *snap, uint32(min(store.Kept(ctx, s.opts.Keep), math.MaxUint32))
 	for {
 		if snap.Data != nil {
 			if err := r.encodeHeader(); err != nil {

@@ -27,8 +27,9 @@ var proofs = map[string][]string{
 	"P10 idle state stays alive":                   {"TestP10_AnUnchangedStateIsNotRewrittenButKeptAlive"},
 	"P11 no secret leaves":                         {"TestThePasswordIsInNoError", "TestErrorsOfBadURLsShowNothingOfThem", "TestConfig_printed_in_any_way_shows_no_secret", "TestNoStateIsPartOfAnError", "TestNoErrorRepeatsTheState"},
 	"P12 nothing leaks":                            {"TestP12_NoGoroutineBeforeRestoreAndNoneAfterClose", "TestCloseLeavesNoGoroutineAndAnswersClosed", "TestNoGoroutineIsLeftAfterClose"},
-	"P13 bad bytes never panic":                    {"FuzzParse", "FuzzParseConfig", "TestALyingLengthAllocatesNothing"},
+	"P13 bad bytes never panic":                    {"FuzzParse", "FuzzParseConfig", "FuzzOutside", "TestALyingLengthAllocatesNothing", "TestASparseFileDoesNotTakeItsLengthInMemory", "TestAFileWithTheLastNumberLosesNoAcknowledgedSave"},
 	"P14 what is acknowledged comes back":          {"FuzzWhatIsEncodedComesBack", "TestWhatIsEncodedComesBack", "TestNothingThatWouldChangeIsAcknowledged", "TestFieldsThatTheProgramDoesNotKnowAreNamed", "TestANewerProgramsFieldsAreNotDroppedWithoutAWord"},
+	"P15 nobody's retention but the owner's":       {"TestNobodyTrimsWhatAnotherKeeps", "TestAToolCostsNoGeneration", "TestTheCommandCostsNoGenerationOfAProgramThatKeepsMore"},
 
 	"D1 a stale writer wins over an expired key":         {"the fence outlives expiry", "TestEverySaveSetsTheTTLItsOptionsSay"},
 	"D2 ABA after a delete":                              {"versions continue above the deleted life"},

@@ -53,7 +53,7 @@ func (c *component) intact(id string) bool {
 	return err == nil
 }
 
-// put makes b the newest generation and drops those beyond keep.
+// put makes b the newest generation and drops those beyond keep, unless that is 0.
 func (c *component) put(id string, a store.Attempt, b []byte, keep int) {
 	if c.expired() {
 		c.generations = nil
@@ -65,7 +65,7 @@ func (c *component) put(id string, a store.Attempt, b []byte, keep int) {
 		if _, err := g.decode(id); err != nil {
 			n, limit = &unverified, maxUnverified
 		}
-		if *n++; *n <= limit {
+		if *n++; *n <= limit || keep == 0 {
 			kept = append(kept, g)
 		}
 	}

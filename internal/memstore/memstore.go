@@ -45,7 +45,7 @@ func (m *Store) Fence(_ context.Context, id string) (store.Fence, error) {
 }
 
 // Save implements [store.Store].
-func (m *Store) Save(_ context.Context, id string, s *store.Snapshot) error {
+func (m *Store) Save(ctx context.Context, id string, s *store.Snapshot) error {
 	b, err := encode(id, s)
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func (m *Store) Save(_ context.Context, id string, s *store.Snapshot) error {
 		if b == nil {
 			return store.Answer(c.fence, store.ErrLost, "version %d is gone; save it with its data", s.Version)
 		}
-		c.put(id, s.Attempt(), b, m.keep)
+		c.put(id, s.Attempt(), b, store.Kept(ctx, m.keep))
 	}
 	c.expires = time.Time{}
 	if m.ttl > 0 && !store.Lasting(id) {

@@ -1,6 +1,9 @@
 package memstore_test
 
 import (
+	"context"
+	"github.com/durablestate/durable/internal/memstore"
+	"github.com/durablestate/durable/internal/store"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,4 +104,19 @@ func TestMemoryLastEpochCannotBeDeletedIntoTheFirst(t *testing.T) {
 	require.NoError(t, a.ClaimState(t.Context(), "c", last))
 	require.ErrorIs(t, a.DeleteState(t.Context(), "c"), durable.ErrConflict)
 	require.ErrorIs(t, a.ClaimState(t.Context(), "c", 1), durable.ErrFenced)
+}
+
+func TestAToolCostsNoGeneration(t *testing.T) {
+	ctx := context.Background()
+	s := memstore.New(2, 0)
+	for v := range uint64(6) {
+		c := ctx
+		if v >= 3 {
+			c = store.Preserve(ctx)
+		}
+		require.NoError(t, s.Save(c, "c", &store.Snapshot{Epoch: 1, Version: v + 1, WriteID: "w", Data: []byte("x")}))
+	}
+	infos, err := s.History(ctx, "c")
+	require.NoError(t, err)
+	require.Len(t, infos, 5)
 }

@@ -31,7 +31,7 @@ func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error
 	}
 	ctx, cancel := bound(ctx, saveTime, len(value))
 	defer cancel()
-	v := &saving{s: s, keys: s.keys(id), attempt: snap.Attempt(), value: value, op: saveOp(value), ttl: s.lifetime(id)}
+	v := &saving{s: s, keys: s.keys(id), attempt: snap.Attempt(), value: value, op: saveOp(value), ttl: s.lifetime(id), keep: store.Kept(ctx, s.keep)}
 	suspect := s.acked.distrusts(id)
 	if suspect {
 		var err error
@@ -64,6 +64,7 @@ type saving struct {
 	value   []byte
 	op      string
 	ttl     time.Duration
+	keep    int        // generations; 0: all
 	seen    inspection // before any script asked for one
 
 	first struct { // most savings need no other job
@@ -73,9 +74,9 @@ type saving struct {
 	}
 }
 
-// usual: a batch gives all of its states one TTL.
+// usual: a batch gives all of its states one TTL, and keeps as much of each.
 func (v *saving) usual() bool {
-	return len(v.value) <= inline && v.seen == (inspection{}) && v.ttl == v.s.ttl
+	return len(v.value) <= inline && v.seen == (inspection{}) && v.ttl == v.s.ttl && v.keep == v.s.keep
 }
 
 func (v *saving) quick() *job {
@@ -104,7 +105,7 @@ func (v *saving) build(i inspection) *job {
 		how, ones, inlined = "inline", v.op[1+callLen:], v.value
 	}
 	args := []any{digits(v.attempt.Epoch), digits(v.attempt.Version), v.attempt.WriteID, v.op[1 : 1+callLen],
-		v.ttl.Milliseconds(), v.s.keep, len(v.value), ones, how, inlined}
+		v.ttl.Milliseconds(), v.keep, len(v.value), ones, how, inlined}
 	return &job{script: saveScript, keys: [3]string{v.keys.state, v.keys.fence, v.keys.stage(v.attempt.WriteID)},
 		args: append(args, i.args()...), stage: staged, durable: true, size: v.size()}
 }

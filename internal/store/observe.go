@@ -16,6 +16,24 @@ func Observing(ctx context.Context) bool {
 	return ctx.Value(observing{}) != nil
 }
 
+type preserving struct{}
+
+// Preserve returns a context for saves of whoever does not own what it saves: a tool
+// that rolls back, imports or copies. Whatever generations there are stay. How many
+// are kept is for the owner to say, whose next save does.
+func Preserve(ctx context.Context) context.Context {
+	return context.WithValue(ctx, preserving{}, true)
+}
+
+// Kept returns how many generations a save under ctx leaves of a component, keep
+// being what the saver's own configuration says; 0: all there are.
+func Kept(ctx context.Context, keep int) int {
+	if ctx.Value(preserving{}) != nil {
+		return 0
+	}
+	return keep
+}
+
 type deleted struct{}
 
 // WithDeleted returns a context under which List also yields ids whose state was

@@ -1,9 +1,10 @@
 -- Save: KEYS[3] the staging key. ARGV: epoch, version, write id, call, TTL in ms,
--- generations to keep, length, bits that are set, how ('inline', 'staged', 'none'),
+-- generations to keep or 0 for all, length, bits that are set, how ('inline', 'staged', 'none'),
 -- value, then what an inspection found. The answer carries the fence as it was found.
 local stage = KEYS[3]
 local e, v, w, mycall = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local ttl, keep, len, bits, how = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], ARGV[9]
+local all = keep == 0 and 512 or keep -- a fence has no room for more by far
 local mine = e .. ' ' .. v .. ' ' .. w
 
 local function done(...)
@@ -20,7 +21,7 @@ end
 local before = version
 
 local started = now()
-local expired = state == 'saved' and not exists and tonumber(expires) > 0 and tonumber(expires) <= started
+local expired = keep > 0 and state == 'saved' and not exists and tonumber(expires) > 0 and tonumber(expires) <= started
 
 -- touch gives the state the TTL and the generations twice that, so that they need
 -- it again only after as long, and forgets what is gone, too old or expired.
@@ -34,7 +35,7 @@ local function touch()
   local list, n = '', 1
   for g in string.gmatch(gens, '[^ ]+') do
     local k = generation(string.match(g, '^%d+'))
-    if n >= keep or expired then
+    if n >= all or expired then
       redis.call('DEL', k)
     elseif alive(k, most) then
       list, n = list .. (list == '' and '' or ' ') .. g, n + 1

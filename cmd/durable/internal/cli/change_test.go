@@ -3,6 +3,7 @@ package cli_test
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -180,4 +181,37 @@ func TestJSONErrorsAreJSON(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(run(t, "show", "x", "--json", "-c", p.config).err), &e))
 	require.Equal(t, 4, e.Code)
 	require.Contains(t, e.Error, fmt.Sprintf("%q", "x"))
+}
+
+// A program that keeps ten generations has ten left, whatever the command does with
+// its own default.
+func TestTheCommandCostsNoGenerationOfAProgramThatKeepsMore(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *place) {
+		a := p.openKeeping(t, 10)
+		for v := range uint64(12) {
+			for _, id := range []string{"app/tally", "app/other"} {
+				require.NoError(t, a.SaveState(ctx, id, &durable.Snapshot{Version: v + 1, Codec: "json", Data: []byte(`{"N":1}`)}))
+			}
+		}
+		_, err := a.AcquireLease(ctx, "app", "pod-1", time.Hour)
+		require.NoError(t, err)
+		require.NoError(t, a.Close())
+		file := filepath.Join(t.TempDir(), "archive")
+		require.Contains(t, ok(t, "export", file, "-c", p.config), "20 generations")
+		ok(t, "lease", "release", "app", "--yes", "-c", p.config)
+		ok(t, "rollback", "--yes", "-c", p.config, "app/tally", "4")
+		for id, want := range map[string]int{"app/tally": 11, "app/other": 10} {
+			infos, err := p.openKeeping(t, 1).ListSnapshots(ctx, id)
+			require.NoError(t, err)
+			require.Len(t, infos, want, id)
+		}
+		directory := filepath.Join(t.TempDir(), "target")
+		ok(t, "import", file, "--directory", directory)
+		b, err := durable.NewFileAdapter(directory, nil)
+		require.NoError(t, err)
+		defer b.Close()
+		infos, err := b.ListSnapshots(ctx, "app/other")
+		require.NoError(t, err)
+		require.Len(t, infos, 10)
+	})
 }

@@ -126,6 +126,16 @@ func (p *place) open(t testing.TB) adapter {
 	return a.(adapter)
 }
 
+// openKeeping opens the store as a program does that keeps so many generations.
+func (p *place) openKeeping(t testing.TB, keep int) adapter {
+	text, err := os.ReadFile(p.config)
+	require.NoError(t, err)
+	q := *p
+	q.config = filepath.Join(t.TempDir(), "keeping.yaml")
+	require.NoError(t, os.WriteFile(q.config, fmt.Appendf(text, "  keep: %d\n", keep), 0o600))
+	return q.open(t)
+}
+
 type adapter interface {
 	durable.StateAdapter
 	durable.Owner

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/durablestate/durable/cmd/durable/internal/ui"
+	"github.com/durablestate/durable/internal/store"
 )
 
 // memoryTarget is where garbage is collected eagerly, so that a large store is
@@ -38,7 +39,7 @@ func Main(ctx context.Context, args []string, in io.Reader, out, errOut io.Write
 	root.SetIn(in)
 	root.SetOut(a.term.Out)
 	root.SetErr(a.term.Err)
-	return a.finish(root.ExecuteContext(ctx))
+	return a.finish(root.ExecuteContext(store.Preserve(ctx))) // how much is kept is for programs to say
 }
 
 func (a *app) root() *cobra.Command {

@@ -36,7 +36,10 @@ package durable
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"io"
 	"iter"
+	"log/slog"
 	"time"
 
 	"github.com/durablestate/durable/internal/envelope"
@@ -114,6 +117,17 @@ type Snapshot struct {
 	// above Version when the newest generations did not verify. Version 0
 	// marks state that a plain writer left without an envelope.
 	LastVersion uint64
+}
+
+// Format writes s with the length of Data in its place, whatever the verb: state is
+// nobody's to print. JSON has all of it, for adapters that store it so.
+func (s Snapshot) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.LogValue().String()) }
+
+// LogValue describes s with the length of Data in its place.
+func (s Snapshot) LogValue() slog.Value {
+	return slog.GroupValue(slog.Uint64("Epoch", s.Epoch), slog.Uint64("Version", s.Version), slog.String("WriteID", s.WriteID),
+		slog.Int("Schema", s.Schema), slog.String("Codec", s.Codec), slog.Time("SavedAt", s.SavedAt), slog.Int("Bytes", len(s.Data)),
+		slog.Uint64("LastVersion", s.LastVersion))
 }
 
 // Owner is the optional capability of an adapter to have one owner at a time.

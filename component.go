@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/durablestate/durable/internal/engine/component"
+	"github.com/durablestate/durable/internal/engine/wait"
 	"github.com/durablestate/durable/internal/jsonstate"
 )
 
@@ -66,17 +67,20 @@ type Component interface {
 // registered; and an encoding that the state has from one of several fields.
 type StatefulComponent[T any] struct {
 	mu      sync.RWMutex
-	value   T
-	changes atomic.Uint64 // grows with every Update and RestoreState; written under mu
-	ready   atomic.Bool   // the state was initialised
-	primed  bool          // started from something other than the zero T
+	state   atomic.Pointer[T] // which is out of the reach of whatever prints or dumps a component
+	changes atomic.Uint64     // grows with every Update and RestoreState; written under mu
+	ready   atomic.Bool       // the state was initialised
+	owned   bool              // the state is this component's own; before, a copy before first use shares it
+	primed  bool              // started from something other than the zero T
 	host    atomic.Pointer[component.Registered]
 }
 
 // NewStatefulComponent returns a component whose state starts from initial,
 // which belongs to the component from then on.
 func NewStatefulComponent[T any](initial T) *StatefulComponent[T] {
-	return &StatefulComponent[T]{value: initial, primed: true}
+	c := &StatefulComponent[T]{primed: true}
+	c.state.Store(&initial)
+	return c
 }
 
 // Update calls fn with exclusive access to the state and marks it as changed.
@@ -93,7 +97,20 @@ func (c *StatefulComponent[T]) change(fn func(*T)) {
 		c.init()
 	}
 	c.changes.Add(1) // first: also when fn panics half-way
-	fn(&c.value)
+	fn(c.at())
+}
+
+// at returns the state. The caller holds the lock, for writing if it was never used.
+func (c *StatefulComponent[T]) at() *T {
+	if !c.owned {
+		own := new(T)
+		if start := c.state.Load(); start != nil {
+			*own = *start
+		}
+		c.state.Store(own)
+		c.owned = true
+	}
+	return c.state.Load()
 }
 
 // View calls fn with shared access to the state. The pointer is valid only until
@@ -102,7 +119,7 @@ func (c *StatefulComponent[T]) View(fn func(*T)) {
 	c.ensure()
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	fn(&c.value)
+	fn(c.at())
 }
 
 // ensure initialises the state before first use.
@@ -121,7 +138,7 @@ func (c *StatefulComponent[T]) ensure() {
 // undo fn: the change stays and the next checkpoint saves it, unless the error
 // is ErrFenced. Concurrent Commits share saves. Calling it inside Update or View is a programming error that ends with ctx; fn is not called then.
 func (c *StatefulComponent[T]) Commit(ctx context.Context, fn func(*T)) error {
-	if err := lock(ctx, &c.mu); err != nil {
+	if err := wait.Lock(ctx, &c.mu); err != nil {
 		return err
 	}
 	func() {
@@ -146,32 +163,6 @@ func (c *StatefulComponent[T]) CheckpointState(ctx context.Context) error {
 	return r.Checkpoint(ctx)
 }
 
-// lock locks mu unless ctx ends first.
-func lock(ctx context.Context, mu *sync.RWMutex) error {
-	if mu.TryLock() {
-		return nil
-	}
-	if ctx.Done() == nil {
-		mu.Lock()
-		return nil
-	}
-	locked := make(chan struct{})
-	go func() { // ends as soon as the holder unlocks
-		mu.Lock()
-		select {
-		case locked <- struct{}{}:
-		case <-ctx.Done():
-			mu.Unlock()
-		}
-	}()
-	select {
-	case <-locked:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // SnapshotState returns the encoded state. The caller owns the result.
 func (c *StatefulComponent[T]) SnapshotState() ([]byte, error) {
 	if m, ok := c.outer().(component.Marshaler); ok {
@@ -183,7 +174,7 @@ func (c *StatefulComponent[T]) SnapshotState() ([]byte, error) {
 	c.ensure()
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return encode(&c.value)
+	return encode(c.at())
 }
 
 // freeze clones the state and returns what encodes the clone, nil when the state
@@ -196,12 +187,12 @@ func (c *StatefulComponent[T]) freeze() func() ([]byte, error) {
 		v := o.Clone()
 		return func() ([]byte, error) { return encode(&v) }
 	}
-	cl, ok := any(&c.value).(interface{ Clone() T })
-	if !ok {
+	type cloner interface{ Clone() T }
+	if _, ok := any((*T)(nil)).(cloner); !ok {
 		return nil
 	}
 	var v T
-	c.View(func(*T) { v = cl.Clone() })
+	c.View(func(state *T) { v = any(state).(cloner).Clone() })
 	return func() ([]byte, error) { return encode(&v) }
 }
 
@@ -262,13 +253,13 @@ func decode[T any](codec string, data []byte, v *T) (unknown []string, err error
 func (c *StatefulComponent[T]) replace(v T) uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	old, done := c.value, false
+	old, done := *c.at(), false
 	defer func() {
 		if !done {
-			c.value = old
+			*c.at() = old
 		}
 	}()
-	c.value = v
+	*c.at() = v
 	c.init()
 	done = true
 	return c.changes.Add(1)
@@ -283,10 +274,10 @@ func (c *StatefulComponent[T]) initOuter() {
 
 // init makes the state usable. The caller holds the lock.
 func (c *StatefulComponent[T]) init() {
-	if v := reflect.ValueOf(&c.value).Elem(); v.Kind() == reflect.Map && v.IsNil() {
+	if v := reflect.ValueOf(c.at()).Elem(); v.Kind() == reflect.Map && v.IsNil() {
 		v.Set(reflect.MakeMap(v.Type()))
 	}
-	if i, ok := any(&c.value).(component.Initialiser); ok {
+	if i, ok := any(c.at()).(component.Initialiser); ok {
 		i.InitState()
 	}
 	c.ready.Store(true)
@@ -308,7 +299,7 @@ const (
 
 func (c *StatefulComponent[T]) codec() string {
 	_, byOuter := c.outer().(component.Marshaler)
-	if _, byState := any(&c.value).(component.Marshaler); byState || byOuter {
+	if _, byState := any((*T)(nil)).(component.Marshaler); byState || byOuter {
 		return codecBinary
 	}
 	return codecJSON
@@ -376,15 +367,15 @@ func (c cell[T]) Reset() {
 }
 
 func (c cell[T]) Schema() (version int) {
-	if h, ok := any(&c.value).(component.SchemaHolder); ok {
-		c.View(func(*T) { version = h.StateSchema() })
+	if _, ok := any((*T)(nil)).(component.SchemaHolder); ok {
+		c.View(func(state *T) { version = any(state).(component.SchemaHolder).StateSchema() })
 	}
 	return version
 }
 
 // check refuses a state that could not be encoded or read back.
 func (c cell[T]) check(comp component.Component) error {
-	for _, v := range []any{comp, &c.value} {
+	for _, v := range []any{comp, (*T)(nil)} {
 		_, m := v.(component.Marshaler)
 		_, u := v.(component.Unmarshaler)
 		switch {

@@ -2,6 +2,7 @@ package durable
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/durablestate/durable/internal/store"
@@ -90,3 +91,16 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// Format writes the text of Error, quoted or in hexadecimal where the verb says so: what
+// stands behind Err may hold more than its text shows.
+func (e *Error) Format(f fmt.State, verb rune) { formatError(f, verb, e.Error()) }
+
+func formatError(f fmt.State, verb rune, text string) {
+	switch verb {
+	case 'q', 'x', 'X':
+		_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), text)
+	default:
+		_, _ = io.WriteString(f, text)
+	}
+}

@@ -124,6 +124,9 @@ func (e *CloseError) Error() string {
 	return b.String()
 }
 
+// Format writes the text of Error; see Error.Format.
+func (e *CloseError) Format(f fmt.State, verb rune) { formatError(f, verb, e.Error()) }
+
 func (e *CloseError) Unwrap() []error {
 	var errs []error
 	for _, s := range e.Unsaved {

@@ -12,25 +12,28 @@ import (
 const mask = "***"
 
 // Secrets knows what must not appear. The zero value knows nothing.
-type Secrets struct{ words []string }
+type Secrets struct{ all func() []string } // out of reach as well
 
 // New returns Secrets that know every non-empty word, also as a URL would spell it.
 func New(words ...string) Secrets {
-	var s Secrets
+	var all []string
 	for _, w := range words {
 		for _, form := range []string{w, url.QueryEscape(w), url.PathEscape(w), url.UserPassword("", w).String()[1:]} {
-			if w != "" && !slices.Contains(s.words, form) {
-				s.words = append(s.words, form)
+			if w != "" && !slices.Contains(all, form) {
+				all = append(all, form)
 			}
 		}
 	}
-	slices.SortFunc(s.words, func(a, b string) int { return len(b) - len(a) }) // a part must not spoil the whole
-	return s
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) }) // a part must not spoil the whole
+	return Secrets{func() []string { return all }}
 }
 
 // Text returns t with every secret masked.
 func (s Secrets) Text(t string) string {
-	for _, w := range s.words {
+	if s.all == nil {
+		return t
+	}
+	for _, w := range s.all() {
 		t = strings.ReplaceAll(t, w, mask)
 	}
 	return t
@@ -45,15 +48,15 @@ func (s Secrets) Error(err error) error {
 	}
 	text := err.Error()
 	if clean := s.Text(text); clean != text {
-		return &masked{clean, err}
+		return &masked{clean, func() error { return err }}
 	}
 	return err
 }
 
 type masked struct {
 	text string
-	err  error
+	err  func() error // out of the reach of whatever prints or dumps an error
 }
 
 func (m *masked) Error() string        { return m.text }
-func (m *masked) Is(target error) bool { return errors.Is(m.err, target) }
+func (m *masked) Is(target error) bool { return errors.Is(m.err(), target) }

@@ -79,10 +79,7 @@ func (s *Store) word(err error) error {
 		return err
 	}
 	advice, permanent := s.permanent(err)
-	text := err.Error()
-	if i := strings.Index(text, ", with args beginning with"); i >= 0 {
-		text = text[:i]
-	}
+	text := quiet(err)
 	if errors.Is(err, redis.Nil) || text != err.Error() {
 		err = errors.New(text)
 	}
@@ -93,6 +90,26 @@ func (s *Store) word(err error) error {
 		err = store.MarkPermanent(err)
 	}
 	return err
+}
+
+// longestServerText bounds what is shown of a server's answer.
+const longestServerText = 300
+
+// quiet returns the text of err without what a server, or a proxy before it, quotes of
+// a command: its arguments are states.
+func quiet(err error) string {
+	text := err.Error()
+	if server := redis.Error(nil); !errors.As(err, &server) {
+		return text
+	}
+	if i := strings.Index(strings.ToLower(text), "args beginning with"); i >= 0 {
+		text = strings.TrimRight(text[:i], ", ")
+		text = strings.TrimSuffix(text, ", with")
+	}
+	if len(text) > longestServerText {
+		text = strings.ToValidUTF8(text[:longestServerText], "") + "..."
+	}
+	return text
 }
 
 // advice is what to do about an error that passes.

@@ -25,6 +25,9 @@ func Open(rawURL string, o Options) (*Store, error) {
 	s.use(client)
 	s.owned = true
 	s.tls, s.secrets = t.URL.Scheme == "rediss", redact.New(t.Password, t.SentinelPassword)
+	if t.Password == "" && len(t.User) >= 8 { // perhaps the password stands where the user belongs
+		s.secrets = redact.New(t.User, t.SentinelPassword)
+	}
 	return s, nil
 }
 

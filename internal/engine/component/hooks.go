@@ -129,16 +129,19 @@ func embeddedWith(t reflect.Type, method string) reflect.Type {
 }
 
 // Embeds reports that t embeds, at any depth, a type that implements what.
-func Embeds(t, what reflect.Type) bool {
+func Embeds(t, what reflect.Type) bool { return embeds(t, what, 10) }
+
+// embeds looks only so deep: a type may embed a pointer to itself.
+func embeds(t, what reflect.Type, depth int) bool {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if t.Kind() != reflect.Struct {
+	if t.Kind() != reflect.Struct || depth == 0 {
 		return false
 	}
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if f.Anonymous && (f.Type.Implements(what) || reflect.PointerTo(f.Type).Implements(what) || Embeds(f.Type, what)) {
+		if f.Anonymous && (f.Type.Implements(what) || reflect.PointerTo(f.Type).Implements(what) || embeds(f.Type, what, depth-1)) {
 			return true
 		}
 	}

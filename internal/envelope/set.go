@@ -52,6 +52,58 @@ func ReadSet(data []byte) ([]Entry, error) {
 	return entries, nil
 }
 
+// A Set is what a load of a consistent set came to.
+type Set struct {
+	Entries []Entry
+	Damaged error // why nothing can be read behind Entries
+
+	found  store.Found
+	places map[string]int // of Entries, by id
+}
+
+// OpenSet reads the payload data of a set of which a load told found.
+func OpenSet(data []byte, found store.Found) *Set {
+	s := &Set{found: found}
+	if found.Err == nil {
+		s.Entries, s.Damaged = ReadSet(data)
+	}
+	s.places = make(map[string]int, len(s.Entries))
+	for i := range s.Entries {
+		s.places[s.Entries[i].ID] = i
+	}
+	return s
+}
+
+// Index returns the place of a component in Entries, -1 if there is none of it.
+func (s *Set) Index(id string) int {
+	if i, ok := s.places[id]; ok {
+		return i
+	}
+	return -1
+}
+
+// Part returns what the set tells about a component: one of the two places between
+// which [store.Choose] decides.
+func (s *Set) Part(id string) store.Found {
+	part, i := s.found, s.Index(id)
+	switch {
+	case part.Err != nil:
+	case i < 0 && s.Damaged == nil:
+		return store.Found{Err: store.ErrNotFound}
+	case i < 0:
+		part.Err = fmt.Errorf("%w: the set cannot be read beyond its first %d components: %w", store.ErrCorrupt, len(s.Entries), s.Damaged)
+	case s.Entries[i].Err != nil:
+		part.Err = s.Entries[i].Err
+	default:
+		r := s.Entries[i].Record
+		part.Fence = store.Fence{Epoch: r.Epoch, Version: r.Version}
+		if s.Entries[i].Deleted() {
+			part.Err = store.ErrNotFound
+		}
+	}
+	return part
+}
+
 // JoinSet returns the payload of a set, and where each of raws is in it.
 func JoinSet(raws [][]byte) (data []byte, parts [][]byte) {
 	data = slices.Concat(raws...)

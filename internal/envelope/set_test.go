@@ -209,3 +209,22 @@ func requireAccounted(t *testing.T, b []byte) {
 		t.Fatalf("%d of %d bytes of %q were read, %v", len(read), len(b), b, err)
 	}
 }
+
+func TestASetTellsOfEachPartWhatARestoreGoesBy(t *testing.T) {
+	data, _ := envelope.JoinSet(parts(t))
+	whole := store.Found{Fence: store.Fence{Epoch: 5, Version: 12}, Version: 10, LastVersion: 12}
+	s := envelope.OpenSet(data, whole)
+	require.Equal(t, store.Found{Fence: store.Fence{Epoch: 3, Version: 7}, Version: 10, LastVersion: 12}, s.Part("left"))
+	gone := s.Part("right of it")
+	require.ErrorIs(t, gone.Err, store.ErrNotFound)
+	require.Equal(t, store.Fence{Epoch: 4, Version: 9}, gone.Fence, "what is older does not come back")
+	require.Equal(t, store.Found{Err: store.ErrNotFound}, s.Part("nobody"))
+
+	damaged := envelope.OpenSet(append(bytes.Clone(data), "rubbish"...), whole)
+	require.NoError(t, damaged.Part("left").Err)
+	require.ErrorIs(t, damaged.Part("nobody").Err, store.ErrCorrupt, "it may have been behind what cannot be read")
+	require.Equal(t, whole.Fence, damaged.Part("nobody").Fence)
+
+	lost := store.Found{Fence: whole.Fence, Err: store.ErrLost}
+	require.Equal(t, lost, envelope.OpenSet(nil, lost).Part("left"))
+}

@@ -3,7 +3,6 @@ package recovery
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/durablestate/durable/internal/engine/backend"
@@ -129,9 +128,7 @@ func (r *Recovery) answered(s *saver.Saver, snap *store.Snapshot, err error) loa
 // whole is what a load of the set answered.
 type whole struct {
 	loaded
-	entries []envelope.Entry
-	places  map[string]int // of the entries, by id
-	damaged error          // why what is behind the entries cannot be read
+	*envelope.Set
 }
 
 // loadSet claims the set and loads it, also without Options.Consistent: the
@@ -141,45 +138,32 @@ func (r *Recovery) loadSet() error {
 	if w.outclaimed != nil {
 		return w.outclaimed
 	}
+	var data []byte
 	if w.snap != nil {
-		w.entries, w.damaged = envelope.ReadSet(w.snap.Data)
+		data = w.snap.Data
 	}
-	w.places = make(map[string]int, len(w.entries))
-	for i := range w.entries {
-		w.places[w.entries[i].ID] = i
-	}
+	w.Set = envelope.OpenSet(data, w.found)
 	r.whole = w
 	return nil
 }
 
-// part returns what the set tells about a component.
+// part returns what the set tells about a component, and its state there.
 func (w *whole) part(id string, words backend.Words) candidate {
-	c := candidate{snap: w.snap, found: w.found, place: w.saver, shown: w.shown}
+	c := candidate{found: w.Part(id), place: w.saver}
 	if w.snap == nil {
 		return c
 	}
-	c.snap = nil
-	i, ok := w.places[id]
+	i := w.Index(id)
 	switch {
-	case !ok && w.damaged == nil:
-		return candidate{found: store.Found{Err: words.Fault("load", id, store.ErrNotFound)}, place: w.saver}
-	case !ok:
-		c.found.Err = fmt.Errorf("%w: the set cannot be read beyond its first %d components: %w", store.ErrCorrupt, len(w.entries), w.damaged)
-		c.unread = w.snap
-	case w.entries[i].Err != nil:
-		c.found.Err = w.entries[i].Err
-		c.unread = &store.Snapshot{Epoch: w.snap.Epoch, Version: w.snap.Version, Codec: envelope.SetCodec, Data: w.entries[i].Raw}
-	default:
-		r := w.entries[i].Record
-		c.found.Fence = store.Fence{Epoch: r.Epoch, Version: r.Version}
-		if w.entries[i].Deleted() {
-			c.found.Err = store.ErrNotFound
-			break
-		}
-		s := *w.snap // its version and age are those of the cut
+	case c.found.Err == nil:
+		r, s := w.Entries[i].Record, *w.snap // its version and age are those of the cut
 		s.Schema, s.Codec, s.Data = r.Schema, r.Codec, r.Data
 		c.snap = &s
 		return c
+	case i >= 0 && w.Entries[i].Err != nil:
+		c.unread = &store.Snapshot{Epoch: w.snap.Epoch, Version: w.snap.Version, Codec: envelope.SetCodec, Data: w.Entries[i].Raw}
+	case i < 0 && w.Damaged != nil:
+		c.unread = w.snap
 	}
 	c.found.Err = words.Fault("load", id, store.Answer(c.found.Fence, c.found.Err, ""))
 	return c

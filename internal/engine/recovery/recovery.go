@@ -105,12 +105,12 @@ func (r *Recovery) together(ctx context.Context, targets []Target) ([]report.Res
 		results[i], errs[i] = all[i].restore(ctx)
 		taken[i] = cut.Taken{Stored: !all[i].fresh, Changes: all[i].applied}
 	})
-	if r.whole.damaged != nil { // it cannot be read to its end
+	if r.whole.Damaged != nil { // it cannot be read to its end
 		if err := r.Set.Saver.SetAside(ctx, r.System, r.whole.snap); err != nil {
 			errs = append(errs, r.Set.Saver.Fail("restore", fmt.Errorf("the damaged set could not be set aside: %w", err)))
 		}
 	}
-	r.Set.Carry(r.whole.entries)
+	r.Set.Carry(r.whole.Entries)
 	if err := errors.Join(errs...); err != nil {
 		r.Set.Saver.Shut(err)
 		return results, err

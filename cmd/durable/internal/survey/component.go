@@ -64,7 +64,8 @@ type Component struct {
 	In          string    `json:"in,omitempty"`          // the set that has this state; empty: it is stored by itself
 	Own         uint64    `json:"own_version,omitempty"` // of an older state that is stored by itself
 
-	err error // of the load
+	err   error       // of the load
+	found store.Found // what it told, as one of the two places that a restart chooses from
 }
 
 // Newest looks at the newest generation of a component that verifies.
@@ -73,6 +74,9 @@ func (s *Store) Newest(ctx context.Context, id string) (Component, *durable.Snap
 	c := Component{ID: id, Verdict: VerdictOf(err)}
 	if err != nil {
 		c.fail(err)
+	}
+	c.found = store.FoundBy((*store.Snapshot)(snap), store.Fence{Epoch: c.Epoch, Version: c.LastVersion}, err)
+	if err != nil {
 		return c, nil
 	}
 	c.Version, c.Epoch, c.SavedAt, c.LastVersion = snap.Version, snap.Epoch, snap.SavedAt, snap.LastVersion
@@ -88,15 +92,6 @@ func (s *Store) Newest(ctx context.Context, id string) (Component, *durable.Snap
 
 // Err returns why there is no state, nil if there is one.
 func (c *Component) Err() error { return c.err }
-
-// found is the component as one of the two places that a restart chooses from.
-func (c *Component) found() store.Found {
-	f := store.Found{Fence: store.Fence{Epoch: c.Epoch, Version: max(c.Version, c.LastVersion)}, Err: c.err}
-	if c.err == nil {
-		f.Version, f.LastVersion = c.Version, c.LastVersion
-	}
-	return f
-}
 
 func (c *Component) fail(err error) {
 	c.err, c.Detail = err, err.Error()

@@ -29,6 +29,10 @@ type Member struct {
 // own. They alias data.
 func Members(data []byte) ([]Member, error) {
 	entries, err := envelope.ReadSet(data)
+	return membersOf(entries, err)
+}
+
+func membersOf(entries []envelope.Entry, err error) ([]Member, error) {
 	list := make([]Member, len(entries))
 	for i, e := range entries {
 		list[i] = Member{ID: e.ID, Raw: e.Raw, Err: e.Err, Deleted: e.Deleted()}
@@ -91,11 +95,11 @@ func rewrite(data []byte, change func(e *envelope.Entry) *envelope.Record) ([]by
 type Set struct {
 	ID      string
 	Newest  Component
-	Members []Member       // Data and Raw are nil
-	Sizes   []int          // of their states
-	Damaged error          // why nothing can be read behind Members
-	err     error          // why there are none
-	places  map[string]int // of the members, by id
+	Members []Member      // Data and Raw are nil
+	Sizes   []int         // of their states
+	Damaged error         // why nothing can be read behind Members
+	err     error         // why there are none
+	read    *envelope.Set // Members as a restart sees them, without states
 }
 
 // SetOf returns the id of the set of the system to which the component id
@@ -123,23 +127,26 @@ func (s *Store) Set(ctx context.Context, id string) *Set {
 	var snap *durable.Snapshot
 	set.Newest, snap = s.Newest(ctx, set.ID)
 	set.err = set.Newest.err
-	if snap == nil {
-		return set
+	var data []byte
+	if snap != nil {
+		data = snap.Data
 	}
-	set.Members, set.Damaged = Members(snap.Data)
-	set.places = make(map[string]int, len(set.Members))
+	set.read = envelope.OpenSet(data, set.Newest.found)
+	set.Members, set.Damaged = membersOf(set.read.Entries, set.read.Damaged)
 	for i := range set.Members {
-		m := &set.Members[i]
-		set.places[m.ID] = i
+		m, e := &set.Members[i], &set.read.Entries[i]
 		set.Sizes = append(set.Sizes, len(m.Data))
-		m.Raw, m.Data = nil, nil
+		m.Raw, m.Data, e.Raw = nil, nil, nil
+		if e.Record != nil {
+			e.Record.Data = nil
+		}
 	}
 	return set
 }
 
 // Existed reports whether there was ever a set. Of one that was deleted the store
 // remembers the version, which tells whether it is newer than other states.
-func (s *Set) Existed() bool { return s.Newest.found().Existed() }
+func (s *Set) Existed() bool { return s.Newest.found.Existed() }
 
 // Stored reports whether the set is stored.
 func (s *Set) Stored() bool { return s.err == nil }
@@ -157,37 +164,10 @@ func (s *Set) Removed(id string) bool {
 }
 
 // index returns the place of a member, -1 if there is none of that id.
-func (s *Set) index(member string) int {
-	if i, ok := s.places[member]; ok {
-		return i
-	}
-	return -1
-}
+func (s *Set) index(member string) int { return s.read.Index(member) }
 
 // part returns what the set tells about a component.
-func (s *Set) part(id string) store.Found {
-	f := s.Newest.found()
-	if f.Err != nil {
-		return f
-	}
-	i := s.index(MemberOf(id))
-	if i < 0 && s.Damaged == nil {
-		return store.Found{Err: durable.ErrNotFound}
-	} else if i < 0 {
-		f.Err = fmt.Errorf("%w: the set cannot be read beyond its first %d components: %w", durable.ErrCorrupt, len(s.Members), s.Damaged)
-		return f
-	}
-	m := &s.Members[i]
-	if m.Err != nil {
-		f.Err = m.Err
-		return f
-	}
-	f.Fence = store.Fence{Epoch: m.Epoch, Version: m.Version}
-	if m.Deleted {
-		f.Err = durable.ErrNotFound
-	}
-	return f
-}
+func (s *Set) part(id string) store.Found { return s.read.Part(MemberOf(id)) }
 
 // Outlives reports that a restart would take a component from the set if what is
 // stored of it by itself, up to the fence own, were deleted.
@@ -200,7 +180,7 @@ func (s *Set) Outlives(id string, own Fence) bool {
 // Restored returns what a restart restores of a component of which own is stored
 // by itself: that, or what the set has.
 func (s *Set) Restored(own Component) Component {
-	mine, part := own.found(), s.part(own.ID)
+	mine, part := own.found, s.part(own.ID)
 	choice := store.Choose(mine, part)
 	c := own
 	switch {

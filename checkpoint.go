@@ -142,7 +142,8 @@ func (c *Checkpointer) Do(fn func()) { c.in().Do(fn) }
 
 // Checkpoint saves the named components now, all without names, and returns when
 // every change made before the call is durable, or ctx ends. The error lists
-// what failed; the others were saved. With Options.Consistent all components are
+// what failed; the others were saved. It is ErrReplaced for a component that a Restore
+// brought back meanwhile: its changes are not what was saved. With Options.Consistent all components are
 // saved, whichever are named. Calling it inside Update, View or Do is a programming
 // error that ends with ctx.
 func (c *Checkpointer) Checkpoint(ctx context.Context, componentIDs ...string) error {

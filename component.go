@@ -136,31 +136,61 @@ func (c *StatefulComponent[T]) ensure() {
 
 // Commit is Update, and returns when that change is durable. An error does not
 // undo fn: the change stays and the next checkpoint saves it, unless the error
-// is ErrFenced. Concurrent Commits share saves. Calling it inside Update or View is a programming error that ends with ctx; fn is not called then.
+// is ErrNotApplied (ctx ended before fn was called), ErrReplaced (a restore replaced
+// the state meanwhile) or ErrFenced. Concurrent Commits share saves. Calling it inside
+// Update or View is a programming error that ends with ctx; fn is not called then.
 func (c *StatefulComponent[T]) Commit(ctx context.Context, fn func(*T)) error {
 	if err := wait.Lock(ctx, &c.mu); err != nil {
-		return err
+		return c.fault("commit", fmt.Errorf("%w: %w", ErrNotApplied, err))
 	}
+	host := c.host.Load()
+	var life component.Life
 	func() {
 		defer c.mu.Unlock()
+		if host != nil {
+			life = host.Life() // before the change, which is the life's to keep or lose
+		}
 		c.change(fn)
 	}()
-	return c.CheckpointState(ctx)
+	return c.save(ctx, host, life)
 }
 
 // CheckpointState saves the state now and returns when every change made before
 // the call is durable, or ctx ends. It is ErrNotRegistered without a
-// Checkpointer, ErrNotRestored before a successful Restore, ErrFenced after a
-// newer owner took over, and ErrClosed after Close.
+// Checkpointer, ErrNotRestored before a successful Restore, ErrReplaced when a restore
+// replaced the state meanwhile, ErrFenced after a newer owner took over, and ErrClosed
+// after Close.
 func (c *StatefulComponent[T]) CheckpointState(ctx context.Context) error {
-	r := c.host.Load()
-	if r == nil {
-		return &Error{Op: "checkpoint", Err: ErrNotRegistered}
+	host := c.host.Load()
+	var life component.Life
+	if host != nil {
+		life = host.Life()
 	}
-	if !r.Has(cell[T]{c}) {
-		return &Error{Op: "checkpoint", ComponentID: r.ID(), Err: fmt.Errorf("%w: this StatefulComponent is a copy of the registered one, and its changes are lost; use a pointer", ErrNotRegistered)}
+	return c.save(ctx, host, life)
+}
+
+// save returns when what the state was in that life is durable.
+func (c *StatefulComponent[T]) save(ctx context.Context, host *component.Registered, life component.Life) error {
+	if host == nil {
+		return c.fault("checkpoint", ErrNotRegistered)
 	}
-	return r.Checkpoint(ctx)
+	if !host.Has(cell[T]{c}) {
+		return c.fault("checkpoint", fmt.Errorf("%w: this StatefulComponent is a copy of the registered one, and its changes are lost; use a pointer", ErrNotRegistered))
+	}
+	err := host.Checkpoint(ctx)
+	if life.Goes(host.Life()) {
+		return err
+	}
+	return c.fault("save", component.Replaced(err))
+}
+
+// fault words err.
+func (c *StatefulComponent[T]) fault(op string, err error) error {
+	id := ""
+	if host := c.host.Load(); host != nil {
+		id = host.ID()
+	}
+	return newError("", op, id, err)
 }
 
 // SnapshotState returns the encoded state. The caller owns the result.
@@ -207,7 +237,12 @@ func encode[T any](v *T) ([]byte, error) {
 // never merges. After an error the state is as it was before. Called by the
 // program itself it is a change, which the next checkpoint saves.
 func (c *StatefulComponent[T]) RestoreState(data []byte) error {
-	a := c.host.Load().TakeArrival()
+	host := c.host.Load()
+	return host.Replace(func() error { return c.restore(host.TakeArrival(), data) })
+}
+
+// restore is RestoreState of a state of which a told; nil: the program itself calls.
+func (c *StatefulComponent[T]) restore(a *component.Arrival, data []byte) error {
 	own := a == nil // the program itself replaces the state, which is a change like any other
 	if own {
 		a = &component.Arrival{}

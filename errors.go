@@ -63,6 +63,17 @@ var (
 	ErrClosed = store.ErrClosed
 )
 
+// What became of the change of a Commit that failed. With any other error the change
+// is made: it is in the component's state, and saved by the next checkpoint that can.
+var (
+	// ErrNotApplied: nothing was changed. It is safe to call Commit again.
+	ErrNotApplied = store.ErrNotApplied
+	// ErrReplaced: a Restore, or a call of RestoreState, replaced the state after the
+	// change was made and before the save of it was acknowledged. The change is gone,
+	// unless an earlier save had it: look at the state before you make it again.
+	ErrReplaced = store.ErrReplaced
+)
+
 // Error says which operation failed for which component. Err is or wraps one of
 // the errors above, or whatever the store answered. No secret and no state is
 // ever part of the text.

@@ -26,6 +26,8 @@ var errorTypes = []struct {
 	{durable.ErrCorrupt, "corrupt"},
 	{durable.ErrTooNew, "too_new"},
 	{durable.ErrInvalidID, "invalid_id"},
+	{durable.ErrNotApplied, "not_applied"},
+	{durable.ErrReplaced, "replaced"},
 	{durable.ErrNotRegistered, "not_registered"},
 	{durable.ErrNotRestored, "not_restored"},
 	{durable.ErrClosed, "closed"},

@@ -8,12 +8,10 @@ package engine
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -156,37 +154,6 @@ func (e *Engine) unrestored() error {
 	}
 	if e.opts.Consistent {
 		check(&e.set.Saver)
-	}
-	return errors.Join(errs...)
-}
-
-func (e *Engine) Checkpoint(ctx context.Context, ids ...string) error {
-	if e.invalid != nil {
-		return e.invalid
-	}
-	savers := e.savers()
-	if len(ids) > 0 || e.registry.members.Load() == 0 { // then there is nobody, nor a set
-		members, err := e.registry.choose(ids)
-		if err != nil {
-			return err
-		}
-		savers = e.saversOf(slices.Values(members))
-	}
-	var flights []*flight.Flight
-	now := time.Now()
-	for s := range savers {
-		if !s.Current(now) {
-			flights = append(flights, s.Request()) // in one go, so that they share commits
-		}
-	}
-	var errs []error
-	for _, f := range flights {
-		if err := f.Wait(ctx); err != nil {
-			errs = append(errs, err)
-			if ctx.Err() != nil {
-				break
-			}
-		}
 	}
 	return errors.Join(errs...)
 }

@@ -86,7 +86,7 @@ const (
 var permanent = []error{ErrPermanent, ErrClosed, ErrInvalidID, ErrTooLarge, ErrOutclaimed}
 
 // refusals are the answers that the rules give.
-var refusals = []error{ErrFenced, ErrConflict, ErrLeaseHeld, ErrNotRestored, ErrNotRegistered}
+var refusals = []error{ErrFenced, ErrConflict, ErrLeaseHeld, ErrNotRestored, ErrNotRegistered, ErrNotApplied, ErrReplaced}
 
 // ClassOf returns the class of err. Of an error that joins several the first in this
 // order counts: what was stored, what will not change, what the rules refuse.

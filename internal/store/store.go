@@ -33,6 +33,8 @@ var (
 
 	ErrNotRegistered = errors.New("durable: component not registered")
 	ErrNotRestored   = errors.New("durable: component not restored")
+	ErrNotApplied    = errors.New("durable: change not applied")
+	ErrReplaced      = errors.New("durable: state replaced by a restore")
 )
 
 // Snapshot has the fields of durable.Snapshot, so that the two convert freely.

@@ -67,6 +67,8 @@ type Registered struct {
 
 	cell   Cell        // nil: it does not count its changes
 	hiding atomic.Bool // its last snapshot may tell more than the cell counts
+
+	restores restores
 }
 
 // Saver is what saves the component: its own, or that of the set.
@@ -223,9 +225,11 @@ func (r *Registered) captured(data []byte, changes uint64) Capture {
 // change count up to which the state is the stored one, and the stored fields that
 // the component does not have.
 func (r *Registered) Apply(s *store.Snapshot) (changes uint64, unknown []string, err error) {
-	err = r.call("RestoreState", func() (err error) {
-		changes, unknown, err = r.apply(s)
-		return err
+	err = r.call("RestoreState", func() error {
+		return r.Replace(func() (err error) {
+			changes, unknown, err = r.apply(s)
+			return err
+		})
 	})
 	return changes, unknown, err
 }
@@ -253,7 +257,9 @@ func (r *Registered) Reset(start *store.Snapshot) (err error) {
 	case start != nil:
 		_, _, err = r.Apply(start)
 	default:
-		err = r.call("InitState", func() error { r.cell.Reset(); return nil })
+		err = r.call("InitState", func() error {
+			return r.Replace(func() error { r.cell.Reset(); return nil })
+		})
 	}
 	return err
 }

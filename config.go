@@ -27,7 +27,12 @@ type Config struct {
 // The error lists everything that is wrong with it, each with its line, and
 // holds no value of redis_url and none that came from the environment.
 func LoadConfig(path string) (*Config, error) {
-	data, err := os.ReadFile(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("durable: cannot read the configuration: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
 	if err != nil {
 		return nil, fmt.Errorf("durable: cannot read the configuration: %w", err)
 	}
@@ -39,7 +44,13 @@ func ParseConfig(data []byte) (*Config, error) {
 	return parseConfig("configuration", data)
 }
 
+// maxConfig bounds the file that a configuration is read from, in bytes.
+const maxConfig = 4 << 20
+
 func parseConfig(name string, data []byte) (*Config, error) {
+	if len(data) > maxConfig {
+		return nil, fmt.Errorf("durable: %s: more than %d bytes: is it the configuration?", name, maxConfig)
+	}
 	b, err := config.ReadBlock(data, defaultInterval)
 	if err != nil {
 		text := strings.ReplaceAll(err.Error(), "\n", "\n  ")

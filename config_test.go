@@ -398,3 +398,12 @@ func TestConfig_opening_warns_of_a_directory_in_memory(t *testing.T) {
 	require.NoError(t, a.Close())
 	require.Equal(t, 1, j.LineCount("may not keep state through a power cut"))
 }
+
+func TestConfig_a_file_of_gigabytes_is_not_read(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(path, []byte("state_persistence: {adapter: memory}\n"), 0o600))
+	require.NoError(t, os.Truncate(path, 8<<30))
+	_, err := durable.LoadConfig(path)
+	require.ErrorContains(t, err, path)
+	require.ErrorContains(t, err, "is it the configuration?")
+}

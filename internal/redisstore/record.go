@@ -50,6 +50,9 @@ func parseRecord(line string) (*record, error) {
 	if line == "" {
 		return &record{state: "none"}, nil
 	}
+	if len(line) > fenceLimit {
+		return nil, errFence(fmt.Errorf("it has more than %d bytes", fenceLimit))
+	}
 	rest, ok := strings.CutPrefix(line, fenceMagic)
 	if format, _, found := strings.Cut(rest, " "); ok && found && format+" " != fenceFormat {
 		return nil, fmt.Errorf("%w: fence format %q, this program reads up to 2", store.ErrTooNew, format)

@@ -215,7 +215,7 @@ func (s *Store) ask(ctx context.Context, d *doubt, next func() *job) (answer, er
 	case "WRONGTYPE":
 		return nil, errLasting("the key %q holds another type of value, which is left alone: choose another key prefix or remove it", a.at(1))
 	case "DAMAGED":
-		return nil, errLasting("the fence %q is damaged: inspect it before anything is saved", a.at(1))
+		return nil, errLasting("the record %q is damaged: inspect it before anything is saved", a.at(1))
 	case "FORMAT":
 		return nil, fmt.Errorf("%w: fence format %q, this program reads up to 2", store.ErrTooNew, a.at(1))
 	}

@@ -46,7 +46,7 @@ local function fenceOf(i)
     if try('EXISTS', KEYS[n + i], KEYS[i]) ~= 0 then return nil end
     return fresh, 156
   end
-  if #rec < 156 then return nil end
+  if #rec < 156 or #rec > 65536 then return nil end
   local _, numbers = find(rec, '^FENCE 2 %d+ %d+ [sdn] %d+ ')
   local bar = find(rec, '|', 156, true)
   if numbers ~= 63 or not bar or find(rec, '|', bar + 1, true) then return nil end

@@ -13,7 +13,7 @@ local function claim(fence, state)
   local head = try('GETRANGE', fence, '0', '62') -- numbers among arguments are slow
   if type(head) ~= 'string' then return 'n' end
   local _, fields = find(head, '^FENCE 2 %d+ %d+ s %d+ ')
-  if fields ~= 63 or sub(head, 30, 49) == zero then return 'n' end
+  if fields ~= 63 or sub(head, 30, 49) == zero or try('STRLEN', fence) > 65536 then return 'n' end
   local before = sub(head, 9, 28)
   if before ~= epoch then
     local theirs = tonumber(before)

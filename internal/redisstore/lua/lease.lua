@@ -8,6 +8,8 @@ if ARGV[2] == '' then
   local primary = redis.pcall('PERSIST', KEYS[1]) -- changes nothing, and a replica refuses it
   if type(primary) == 'table' and string.find(primary.err, 'READONLY', 1, true) then return primary end
 end
+local long = redis.pcall('STRLEN', KEYS[1])
+if type(long) == 'number' and long > 65536 then return {'DAMAGED', KEYS[1]} end -- no lease is
 local stored = redis.pcall('GET', KEYS[1])
 if type(stored) == 'table' then
   if string.find(stored.err, 'WRONGTYPE', 1, true) then return {'WRONGTYPE', KEYS[1]} end

@@ -22,6 +22,8 @@ local length, quarantined, call, op = 0, 0, '', ''
 -- Until when the older generations live at least, how many bits of the state are
 -- set, or else a digest of it: none of them is always known.
 local lives, ones, digest = '', '', ''
+local long = redis.pcall('STRLEN', fence)
+if type(long) == 'number' and long > 65536 then return {'DAMAGED', fence} end -- no fence is
 local line = redis.pcall('GET', fence)
 local known = line and true
 if type(line) == 'table' then

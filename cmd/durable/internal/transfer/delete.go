@@ -2,9 +2,7 @@ package transfer
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/durablestate/durable"
@@ -106,13 +104,14 @@ func PlanRemoval(ctx context.Context, s *survey.Store, id string) (*Removal, err
 		return nil, fmt.Errorf("%q cannot be saved without the component, because not all of it can be read; roll it back first: %w", set.ID, set.Damaged)
 	}
 	f, err := s.Fence(ctx, set.ID)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case f.Version == math.MaxUint64:
-		return nil, errors.New("no version is left")
 	}
-	r := &Removal{id, set.ID, f.Version + 1, own}
+	version, err := store.Next("version", f.Version)
+	if err != nil {
+		return nil, err
+	}
+	r := &Removal{id, set.ID, version, own}
 	return r, r.overtakes(ctx, s)
 }
 

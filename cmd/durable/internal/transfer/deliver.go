@@ -6,11 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/durablestate/durable"
 	"github.com/durablestate/durable/cmd/durable/internal/survey"
+	"github.com/durablestate/durable/internal/store"
 )
 
 // Outcomes of a delivery.
@@ -128,8 +128,9 @@ func (d *delivery) plan(ctx context.Context, force bool) error {
 		}
 		return &refusal{err, f}
 	}
-	d.epoch, d.above = max(f.Epoch, d.it.Fence.Epoch)+1, f.Version
-	return nil
+	d.above = f.Version
+	d.epoch, err = store.Next("epoch", max(f.Epoch, d.it.Fence.Epoch))
+	return err
 }
 
 // A refusal is a delivery that the target's fence or state forbids.
@@ -208,10 +209,9 @@ func (d *delivery) write(ctx context.Context) error {
 			return err
 		}
 		if d.epoch != 0 {
-			if d.above == math.MaxUint64 {
-				return durable.ErrConflict
+			if d.above, err = store.Next("version", d.above); err != nil {
+				return err
 			}
-			d.above++
 			s.Epoch, s.Version, s.WriteID = d.epoch, d.above, ""
 			if err := d.reseal(s); err != nil {
 				return err

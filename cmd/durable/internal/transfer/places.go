@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/durablestate/durable/cmd/durable/internal/survey"
+	"github.com/durablestate/durable/internal/store"
 )
 
 // ErrPlaces: the target holds a component in another place than the item, by itself
@@ -108,7 +109,11 @@ func (d *delivery) agree(ctx context.Context, p *Places) error {
 			return &refusal{ErrPlaces, o.target.Fence}
 		}
 		if d.epoch > 0 {
-			d.epoch, d.above = max(d.epoch, o.target.Fence.Epoch+1), max(d.above, o.target.Fence.Version)
+			epoch, err := store.Next("epoch", o.target.Fence.Epoch)
+			if err != nil {
+				return err
+			}
+			d.epoch, d.above = max(d.epoch, epoch), max(d.above, o.target.Fence.Version)
 		}
 	}
 	return nil

@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
 	"github.com/durablestate/durable"
 	"github.com/durablestate/durable/cmd/durable/internal/survey"
+	"github.com/durablestate/durable/internal/store"
 )
 
 // A Rollback is what became of a rollback.
@@ -89,10 +89,9 @@ func rollBackOnce(ctx context.Context, s *survey.Store, id string, old *durable.
 	if err != nil {
 		return nil, err
 	}
-	if r.Version == math.MaxUint64 {
-		return nil, errors.New("no version is left")
+	if r.Version, err = store.Next("version", r.Version); err != nil {
+		return nil, err
 	}
-	r.Version++
 	err = s.SaveState(ctx, id, &durable.Snapshot{Epoch: r.Epoch, Version: r.Version, Schema: old.Schema, Codec: old.Codec, Data: data})
 	if err != nil {
 		return nil, err
@@ -151,10 +150,7 @@ func above(ctx context.Context, s *survey.Store, id string, others []string) (ui
 	} else if w.Lease != nil {
 		epoch = max(epoch, w.Lease.Epoch)
 	}
-	if epoch == math.MaxUint64 {
-		return 0, errors.New("no epoch is left")
-	}
-	return epoch + 1, nil
+	return store.Next("epoch", epoch)
 }
 
 // Elsewhere returns ErrElsewhere when a restart takes the component, or components

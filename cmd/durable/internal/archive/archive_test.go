@@ -57,7 +57,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 }
 
 func TestStatesAboveTheLimitAreRefusedBeforeMemoryIsTaken(t *testing.T) {
-	_, err := archive.Verify(bytes.NewReader(written(t, 1)), 5, func(*archive.Component, *durable.Snapshot, int64) {})
+	_, err := archive.Verify(bytes.NewReader(written(t, 1)), 5, func(*archive.Component, []archive.Generation) {})
 	require.ErrorIs(t, err, durable.ErrTooLarge)
 }
 
@@ -66,7 +66,7 @@ func TestWholeComponentsThatAreMissingAreNoticed(t *testing.T) {
 	at := strings.Index(b, "DURABLE 01 ")
 	next := strings.Index(b[at:], `COMPONENT {"id":"app/0`)
 	end := at + next + strings.Index(b[at+next:], "\n") + 1
-	_, err := archive.Verify(strings.NewReader(b[:at]+b[end:]), 0, func(*archive.Component, *durable.Snapshot, int64) {})
+	_, err := archive.Verify(strings.NewReader(b[:at]+b[end:]), 0, func(*archive.Component, []archive.Generation) {})
 	require.ErrorIs(t, err, archive.ErrDamaged)
 }
 

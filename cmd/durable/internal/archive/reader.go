@@ -23,6 +23,7 @@ type Reader struct {
 	buf   *bufio.Reader
 	sum   hash.Hash
 	limit int64 // of one state
+	at    int64 // bytes read so far
 
 	owner string // id of the generations since the last component
 	open  int
@@ -34,8 +35,21 @@ type Reader struct {
 type Record struct {
 	ID        string            // of the Snapshot
 	Snapshot  *durable.Snapshot // the caller owns it
+	Place     Place             // of the Snapshot
 	Component *Component
 	End       *Totals
+}
+
+// A Place is where the envelope of a generation lies in an archive.
+type Place struct{ Offset, Bytes int64 }
+
+// Load reads the generation of id at p again.
+func (p Place) Load(r io.ReaderAt, id string) (*durable.Snapshot, error) {
+	b := make([]byte, p.Bytes) // as many as were read there before
+	if _, err := r.ReadAt(b, p.Offset); err != nil {
+		return nil, err
+	}
+	return durable.DecodeSnapshot(id, b)
 }
 
 // NewReader reads the first line. States above limit bytes are refused before
@@ -86,6 +100,7 @@ func (r *Reader) Next() (*Record, error) {
 }
 
 func (r *Reader) generation() (*Record, error) {
+	place := Place{Offset: r.at}
 	line, err := r.line()
 	if err != nil {
 		return nil, err
@@ -105,6 +120,8 @@ func (r *Reader) generation() (*Record, error) {
 		return nil, truncated(err)
 	}
 	r.sum.Write(b.Bytes()[h.HeaderLen:])
+	r.at += int64(h.PayloadLen) + 1
+	place.Bytes = int64(h.Len())
 	whole := b.Bytes()[:h.Len()]
 	snap, err := durable.DecodeSnapshot(h.ID, whole)
 	if err == nil && b.Bytes()[h.Len()] != '\n' {
@@ -119,7 +136,7 @@ func (r *Reader) generation() (*Record, error) {
 	r.owner = h.ID
 	r.open++
 	r.seen.Bytes += int64(len(snap.Data))
-	return &Record{ID: h.ID, Snapshot: snap}, nil
+	return &Record{ID: h.ID, Snapshot: snap, Place: place}, nil
 }
 
 func (r *Reader) component() (*Record, error) {
@@ -169,6 +186,7 @@ func (r *Reader) line() (string, error) {
 		switch {
 		case err == nil:
 			r.sum.Write(b)
+			r.at += int64(len(b))
 			return string(b[:len(b)-1]), nil
 		case len(b) > maxLine:
 			return "", fmt.Errorf("%w: a line is too long", ErrDamaged)
@@ -185,15 +203,21 @@ func truncated(err error) error {
 	return err
 }
 
-// Verify reads a whole archive and returns what it holds. It calls step for every
-// component with its newest generation, nil if there is none, and the bytes of all.
-func Verify(r io.Reader, limit int64, step func(c *Component, newest *durable.Snapshot, n int64)) (*Totals, error) {
+// A Generation is what is known of one without its state.
+type Generation struct {
+	Epoch, Version uint64
+	Place          Place
+}
+
+// Verify reads a whole archive, one state at a time, and returns what it holds. It
+// calls step for every component with its generations, oldest first.
+func Verify(r io.Reader, limit int64, step func(c *Component, gens []Generation)) (*Totals, error) {
 	a, err := NewReader(r, limit)
 	if err != nil {
 		return nil, err
 	}
-	var newest *durable.Snapshot
-	for n := int64(0); ; {
+	var gens []Generation
+	for {
 		rec, err := a.Next()
 		switch {
 		case err != nil:
@@ -201,11 +225,10 @@ func Verify(r io.Reader, limit int64, step func(c *Component, newest *durable.Sn
 		case rec.End != nil:
 			return rec.End, nil
 		case rec.Component != nil:
-			step(rec.Component, newest, n)
-			newest, n = nil, 0
+			step(rec.Component, gens)
+			gens = nil
 		default:
-			newest = rec.Snapshot
-			n += int64(len(rec.Snapshot.Data))
+			gens = append(gens, Generation{rec.Snapshot.Epoch, rec.Snapshot.Version, rec.Place})
 		}
 	}
 }

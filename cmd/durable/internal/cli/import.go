@@ -51,7 +51,7 @@ is done. An archive is imported whole, so --system and --replica are refused.`,
 				return err
 			}
 			defer f.Close()
-			totals, stand, err := a.checkArchive(f)
+			items, stand, err := a.checkArchive(f)
 			if err != nil {
 				return fmt.Errorf("%s: %w; nothing was changed", args[0], err)
 			}
@@ -60,12 +60,9 @@ is done. An archive is imported whole, so --system and --replica are refused.`,
 				return err
 			}
 			defer to.Close()
-			if _, err := f.Seek(0, 0); err != nil {
-				return err
-			}
 			o.Places = transfer.NewPlaces(func(_ context.Context, id string) (transfer.Standing, error) { return stand[id], nil })
-			m := a.newMove(to, o, "import", totals.Components)
-			err = m.archive(cmd.Context(), f)
+			m := a.newMove(to, o, "import", len(items))
+			err = m.all(cmd.Context(), items)
 			return m.finish(err)
 		},
 	}
@@ -78,21 +75,23 @@ func transferFlags(cmd *cobra.Command, o *transfer.Options) {
 	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "say what would be done and change nothing")
 }
 
-// checkArchive reads a whole archive and returns what it holds, and how far its
-// components have come.
-func (a *app) checkArchive(f *os.File) (*archive.Totals, map[string]transfer.Standing, error) {
+// checkArchive reads a whole archive and returns what it holds, whose states stay
+// in the file until they are loaded, and how far its components have come.
+func (a *app) checkArchive(f *os.File) ([]*transfer.Item, map[string]transfer.Standing, error) {
 	bar := a.term.Progress("checking", 0)
 	defer bar.End()
+	var items []*transfer.Item
 	stand := map[string]transfer.Standing{}
-	totals, err := archive.Verify(f, archiveLimit, func(c *archive.Component, newest *durable.Snapshot, n int64) {
+	_, err := archive.Verify(f, archiveLimit, func(c *archive.Component, gens []archive.Generation) {
 		s := transfer.Standing{Fence: survey.Fence{Epoch: c.Epoch, Version: c.Version}}
-		if newest != nil {
-			s.Epoch, s.Version = newest.Epoch, newest.Version
+		if n := len(gens); n > 0 {
+			s.Epoch, s.Version = gens[n-1].Epoch, gens[n-1].Version
 		}
 		stand[c.ID] = s
-		bar.Step(n)
+		items = append(items, packed(f, c, gens))
+		bar.Step(items[len(items)-1].Bytes)
 	})
-	return totals, stand, err
+	return items, stand, err
 }
 
 // openTarget opens the store to fill. A dry run into a directory that does not
@@ -164,57 +163,31 @@ func (m *move) deliver(ctx context.Context, it *transfer.Item) error {
 	return err
 }
 
-// archive delivers what an archive holds, several components at a time.
-func (m *move) archive(ctx context.Context, f *os.File) error {
-	r, err := archive.NewReader(f, archiveLimit)
-	if err != nil {
-		return err
+// all delivers items, several at a time, as many as there is memory for.
+func (m *move) all(ctx context.Context, items []*transfer.Item) error {
+	ids := make([]string, len(items))
+	for i, it := range items {
+		ids[i] = it.ID
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	slots := make(chan struct{}, 16)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	var gens []*durable.Snapshot
-	for {
-		rec, err := r.Next()
-		switch {
-		case err != nil:
-			return err
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case rec.End != nil:
-			wg.Wait()
-			return context.Cause(ctx)
-		case rec.Snapshot != nil:
-			gens = append(gens, rec.Snapshot)
-			continue
-		}
-		it := packed(rec.Component, gens)
-		gens = nil
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			if err := m.deliver(ctx, it); err != nil {
-				cancel(err)
-			}
-		})
-	}
+	return survey.Each(ctx, ids, func(ctx context.Context, i int) (int64, error) {
+		return items[i].Largest, m.deliver(ctx, items[i])
+	})
 }
 
 // packed is a component of an archive.
-func packed(c *archive.Component, gens []*durable.Snapshot) *transfer.Item {
+func packed(f *os.File, c *archive.Component, gens []archive.Generation) *transfer.Item {
 	it := &transfer.Item{ID: c.ID, Fence: survey.Fence{Epoch: c.Epoch, Version: c.Version}, Skipped: c.Skipped, Verdict: survey.Verdict(c.Verdict)}
 	for _, g := range gens {
 		it.Versions = append(it.Versions, g.Version)
+		it.Bytes += g.Place.Bytes
+		it.Largest = max(it.Largest, g.Place.Bytes)
 	}
 	it.Load = func(_ context.Context, version uint64) (*durable.Snapshot, error) {
 		i := slices.Index(it.Versions, version)
 		if i < 0 {
 			return nil, durable.ErrNotFound
 		}
-		s := *gens[i]
-		return &s, nil
+		return gens[i].Place.Load(f, it.ID)
 	}
 	return it
 }

@@ -11,6 +11,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/durablestate/durable/cmd/durable/internal/archive"
+
+	"github.com/durablestate/durable"
 )
 
 func TestFullDiskInTheMiddleOfAnExport(t *testing.T) {
@@ -66,10 +70,10 @@ func TestMissingRightsOnFiles(t *testing.T) {
 	fill(t, p.open(t), 1, 2, "app/c")
 	program := everybodys(t)
 	before := p.picture(t)
-	archive := filepath.Join(filepath.Dir(program), "archive")
-	ok(t, "export", archive, "-c", p.config)
-	require.NoError(t, os.Chmod(archive, 0o644))
-	for _, args := range [][]string{{"ls"}, {"verify"}, {"delete", "app/c", "--yes"}, {"rollback", "app/c", "1", "--yes"}, {"import", archive}} {
+	file := filepath.Join(filepath.Dir(program), "archive")
+	ok(t, "export", file, "-c", p.config)
+	require.NoError(t, os.Chmod(file, 0o644))
+	for _, args := range [][]string{{"ls"}, {"verify"}, {"delete", "app/c", "--yes"}, {"rollback", "app/c", "1", "--yes"}, {"import", file}} {
 		cmd := exec.Command(program, append(args, "--directory", p.dir)...)
 		cmd.Env = append(os.Environ(), asProgram)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
@@ -171,4 +175,33 @@ func TestVerifyAndExportOfManyComponentsInLittleMemory(t *testing.T) {
 				peak>>10, strings.Count(said.String(), "["), lines[len(lines)-1])
 		}
 	})
+}
+
+// Large states are in memory one at a time, whatever a component has of them.
+func TestAnImportOfLargeComponentsTakesLittleMemory(t *testing.T) {
+	const components, generations, size = 6, 4, 16 << 20
+	file := filepath.Join(t.TempDir(), "archive")
+	f, err := os.Create(file)
+	require.NoError(t, err)
+	w, err := archive.NewWriter(f, archive.Info{From: "file"})
+	require.NoError(t, err)
+	state := make([]byte, size)
+	for c := range components {
+		id := fmt.Sprint("app/", c)
+		for v := range uint64(generations) {
+			require.NoError(t, w.Generation(id, &durable.Snapshot{Epoch: 1, Version: v + 1, WriteID: "w", Data: state}))
+		}
+		require.NoError(t, w.Component(archive.Component{ID: id, Epoch: 1, Version: generations, Verdict: "ok"}))
+	}
+	_, err = w.Close()
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	dir := filepath.Join(t.TempDir(), "store")
+	var said strings.Builder
+	cmd := process("import", file, "--quiet", "--directory", dir)
+	cmd.Stderr = &said
+	_, peak, err := watched(cmd)
+	require.NoError(t, err, said.String())
+	t.Logf("peak memory %d MiB for %d MiB of state", peak>>10, components*generations*size>>20)
+	require.Less(t, peak, 240<<10, "KiB")
 }

@@ -18,6 +18,7 @@ type Item struct {
 	Versions []uint64 // that verify, oldest first
 	Skipped  int      // generations that do not verify
 	Bytes    int64    // of all generations
+	Largest  int64    // of them, where that is known
 	Verdict  survey.Verdict
 	Load     func(ctx context.Context, version uint64) (*durable.Snapshot, error)
 }

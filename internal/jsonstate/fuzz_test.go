@@ -10,12 +10,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/durablestate/durable/internal/jsonstate"
+	"github.com/durablestate/durable/internal/trial"
 )
+
+func TestMain(m *testing.M) { os.Exit(trial.Main(m)) }
 
 // codec is what the trial below is made of.
 type codec struct {
@@ -86,11 +88,12 @@ func FuzzWhatIsEncodedComesBack(f *testing.F) {
 // TestWhatIsEncodedComesBack is the same without a fuzzer: 500 types, or as many as
 // DURABLE_TYPES says, with 100 values of each.
 func TestWhatIsEncodedComesBack(t *testing.T) {
-	types := numberFrom("DURABLE_TYPES", 500)
-	seed := uint64(numberFrom("DURABLE_SEED", int(time.Now().UnixNano())))
-	t.Logf("DURABLE_TYPES=%d DURABLE_SEED=%d", types, seed)
-	d := &dice{rnd: rand.New(rand.NewPCG(seed, 0))}
-	const each = 100
+	types, each := 500, 100
+	if n, err := strconv.Atoi(os.Getenv("DURABLE_TYPES")); err == nil {
+		types = n
+	}
+	tr := trial.Begin(t)
+	d := &dice{rnd: tr.Random}
 	counts := map[verdict]int{}
 	distinct := map[reflect.Type]bool{}
 	for counts[cameBack]+counts[refusedValue] < types*each {
@@ -102,13 +105,13 @@ func TestWhatIsEncodedComesBack(t *testing.T) {
 		distinct[typ] = true
 		for range each {
 			v, err := ours.try(typ, d)
-			require.NoError(t, err, typ)
+			require.NoError(tr, err, typ)
 			counts[v]++
 		}
 	}
 	t.Logf("%d types accepted (%d different) and %d refused; %d values came back and %d were refused",
 		(counts[cameBack]+counts[refusedValue])/each, len(distinct), counts[refusedType], counts[cameBack], counts[refusedValue])
-	require.Greater(t, counts[cameBack], counts[refusedValue]/4, "nearly everything is refused: the trial says nothing")
+	require.Greater(tr, counts[cameBack], counts[refusedValue]/4, "nearly everything is refused: the trial says nothing")
 }
 
 // TestTheTrialFindsWhatEncodingJSONLoses shows that the trial can fail.
@@ -127,11 +130,4 @@ func TestTheTrialFindsWhatEncodingJSONLoses(t *testing.T) {
 		}
 	}
 	require.Greater(t, found, 100)
-}
-
-func numberFrom(name string, otherwise int) int {
-	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
-		return n
-	}
-	return otherwise
 }

@@ -15,6 +15,9 @@ import (
 // told reports where a program can tell b from a, but for what docs/guarantees.md
 // lists. It shares nothing with the package under test.
 func told(a, b reflect.Value, behindAny bool) (at string, differs bool) {
+	if a.Kind() == reflect.Interface {
+		return toldKind(a, b, behindAny)
+	}
 	switch x := a.Interface().(type) {
 	case time.Time: // the name of its zone and a monotonic reading are excepted
 		y := b.Interface().(time.Time)

@@ -314,9 +314,9 @@ func (s states) Delete(ctx context.Context, name string) error {
 	return s.call("DeleteState", func() error { return s.a.DeleteState(ctx, name) })
 }
 
-// result returns r only when the call did what it was to do: half a result is none.
+// result returns r and err, and no r when the call that was to make it did not return.
 func result[T any](r *T, err error) (*T, error) {
-	if !store.IsStored(err) {
+	if foreign.Failed(err) {
 		return nil, err
 	}
 	return r, err

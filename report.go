@@ -13,10 +13,11 @@ import (
 type Report struct {
 	Results []RestoreResult
 
-	// CleanShutdown reports that the predecessor released its lease, that
-	// is, ended with Close. It is false when there was none.
+	// CleanShutdown reports that the predecessor ended with a Close that saved every
+	// component's last change. It is false when there was none, when it crashed, and
+	// when its Close left something unsaved or to the spill.
 	CleanShutdown bool
-	Predecessor   string // holder of the lease before; empty if unknown or none
+	Predecessor   string // holder of the lease before this process; empty if unknown or none
 
 	// Unregistered names components that the set of Options.Consistent has and
 	// the program has not. Their state is kept in the set as it is, until they
@@ -49,7 +50,8 @@ func (r Report) Component(id string) (RestoreResult, bool) {
 	return RestoreResult{}, false
 }
 
-// RestoreResult is the outcome for one component.
+// RestoreResult is the outcome for one component. Where a restore failed before it came
+// to the components it lists each of them as Unreachable.
 type RestoreResult struct {
 	ComponentID    string
 	Outcome        Outcome
@@ -58,7 +60,7 @@ type RestoreResult struct {
 	Age            time.Duration // now less SavedAt, not negative
 	Schema         int           // as stored, before migration
 	Skipped        []uint64      // newer versions that did not verify
-	Err            error         // why the state could not be used; nil for FirstBoot, Restored and FellBack
+	Err            error         // why the component may not run; nil exactly when it may, whatever the Outcome
 
 	// Unknown names fields of the stored state that T does not have, by their
 	// paths in JSON and in order, 20 at most: a newer program stored them, and

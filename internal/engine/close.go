@@ -34,7 +34,7 @@ func (e *Engine) Close() ([]report.Status, error) {
 	unsaved := filter(savers, (*saver.Saver).Unsaved)
 	e.spill(b, unsaved)
 	awaitUntil(b.spill, keeping)
-	e.releaseLease(b)
+	e.releaseLease(b, len(unsaved) == 0)
 	list := e.describe(b, unsaved)
 	for _, s := range savers {
 		s.Close()
@@ -145,15 +145,16 @@ func (e *Engine) spill(b budget, unsaved []*saver.Saver) {
 	}
 }
 
-// releaseLease gives up the lease. If that fails the next owner waits for its expiry.
-func (e *Engine) releaseLease(b budget) {
+// releaseLease gives up the lease, as after a clean end when all is saved. If that fails
+// the next owner waits for its expiry.
+func (e *Engine) releaseLease(b budget, clean bool) {
 	if _, alone := e.system.Ownership.(lease.Alone); alone {
 		return
 	}
 	ctx, cancel := until(b.release)
 	defer cancel()
 	start, released := time.Now(), make(chan error, 1)
-	e.routines.Go(func() { released <- e.system.Ownership.Release(ctx) })
+	e.routines.Go(func() { released <- e.system.Ownership.Release(ctx, clean) })
 	var err error
 	select {
 	case err = <-released:

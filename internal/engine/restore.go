@@ -19,7 +19,7 @@ const claimRounds = 5
 func (e *Engine) Restore(ctx context.Context, ids ...string) (report.Report, error) {
 	members, err := e.beginRestore(ctx, ids)
 	if err != nil {
-		return report.Report{}, err
+		return report.Report{Results: unreachable(members, err)}, err
 	}
 	defer func() { <-e.restoring }()
 	ctx, cancel := context.WithCancel(ctx)
@@ -30,30 +30,43 @@ func (e *Engine) Restore(ctx context.Context, ids ...string) (report.Report, err
 	if err != nil && e.isClosing() {
 		err = e.fault("restore", "", store.ErrClosed)
 	}
+	if err != nil && r.Results == nil {
+		r.Results = unreachable(members, err)
+	}
 	return r, err
 }
 
-// beginRestore checks the call, waits for its turn, and notes what was set up.
+// unreachable are the results of a restore that did not come to its members.
+func unreachable(members []*member, err error) (list []report.Result) {
+	for _, m := range members {
+		list = append(list, report.Result{ComponentID: m.ID(), Outcome: store.Unreachable, Err: err})
+	}
+	return list
+}
+
+// beginRestore checks the call, waits for its turn, and notes what was set up. It
+// returns those that are to be restored also beside an error, as far as they are known.
 func (e *Engine) beginRestore(ctx context.Context, ids []string) ([]*member, error) {
 	if e.invalid != nil {
 		return nil, e.invalid
 	}
 	if e.isClosing() {
-		return nil, e.fault("restore", "", store.ErrClosed)
+		members, _ := e.registry.choose(ids)
+		return members, e.fault("restore", "", store.ErrClosed)
 	}
 	members, first, err := e.begin(ids)
 	if err != nil {
-		return nil, err
+		return members, err
 	}
 	if err := e.unknown(); err != nil {
-		return nil, err
+		return members, err
 	}
 	select {
 	case e.restoring <- struct{}{}:
 	case <-ctx.Done():
-		return nil, e.fault("restore", "", ctx.Err())
+		return members, e.fault("restore", "", ctx.Err())
 	case <-e.closing.Done():
-		return nil, e.fault("restore", "", store.ErrClosed)
+		return members, e.fault("restore", "", store.ErrClosed)
 	}
 	if first { // also those that this Restore leaves out
 		for s := range e.savers() {
@@ -107,7 +120,7 @@ func (e *Engine) restoreOwned(ctx context.Context, members []*member) (r report.
 			return r, err
 		}
 		e.waiting.on(nil)
-		if prev != nil && round == 1 {
+		if prev != nil {
 			r.Predecessor, r.CleanShutdown = prev.Holder, prev.Released
 		}
 		err = e.restoreUnder(ctx, epoch, members, &r)

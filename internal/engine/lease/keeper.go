@@ -50,6 +50,8 @@ type Keeper struct {
 
 	mu       sync.Mutex
 	lease    *store.Lease
+	prev     *store.Lease // what was there before the first of the leases in a row that are this process's
+	last     uint64       // epoch of the latest of them
 	lost     error
 	vain     error // why the lease that is held cannot be renewed, if waiting will not help
 	renewing bool  // the goroutine runs
@@ -64,7 +66,7 @@ func NewKeeper(c Config) *Keeper {
 
 func (k *Keeper) Take(ctx context.Context) (uint64, *store.Lease, error) {
 	if held := k.held(); held != nil {
-		return held.Epoch, nil, nil
+		return held.Epoch, k.before(), nil
 	}
 	var l, prev *store.Lease
 	waiting := func(err error) { k.OnWait(k.explain(err)) }
@@ -82,8 +84,8 @@ func (k *Keeper) Take(ctx context.Context) (uint64, *store.Lease, error) {
 	})
 	switch {
 	case err == nil:
-		k.hold(l)
-		return l.Epoch, prev, nil
+		k.hold(l, prev)
+		return l.Epoch, k.before(), nil
 	case store.IsAnswer(err):
 		return 0, nil, err
 	}
@@ -116,9 +118,13 @@ func (k *Keeper) acquire(ctx context.Context) (l, prev *store.Lease, err error) 
 // leaseID stands for the lease among what may be below the configured durability.
 const leaseID = "~lease"
 
-func (k *Keeper) hold(l *store.Lease) {
+func (k *Keeper) hold(l, prev *store.Lease) {
 	now := time.Now()
 	k.mu.Lock()
+	if prev == nil || prev.Epoch != k.last { // else it is one that this process gave up for a new one
+		k.prev = prev
+	}
+	k.last = l.Epoch
 	k.lease, k.lost = l, nil
 	k.extended.Store(&now)
 	if !k.renewing {
@@ -133,6 +139,13 @@ func (k *Keeper) held() *store.Lease {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.lease
+}
+
+// before returns the record that preceded the leases of this process.
+func (k *Keeper) before() *store.Lease {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.prev
 }
 
 // drop forgets the lease and returns it.
@@ -257,11 +270,22 @@ func (k *Keeper) Renewed(now time.Time) bool {
 	return last != nil && now.Sub(*last) < k.TTL
 }
 
-func (k *Keeper) Release(ctx context.Context) error {
+// quickEnd is what is left of a lease that is given up without an orderly end.
+const quickEnd = time.Second
+
+// Release marks the lease as released, or, when not all is saved, lets it expire soon:
+// a released one tells the next owner of a clean end.
+func (k *Keeper) Release(ctx context.Context, clean bool) error {
 	held := k.drop()
 	if held == nil {
 		return nil
 	}
-	_, err := k.Owner.ReleaseLease(ctx, held)
+	if clean {
+		_, err := k.Owner.ReleaseLease(ctx, held)
+		return k.GoOn(leaseID, err)
+	}
+	short := *held
+	short.TTL = min(held.TTL, quickEnd)
+	_, err := k.Owner.RenewLease(ctx, &short)
 	return k.GoOn(leaseID, err)
 }

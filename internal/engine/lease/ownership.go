@@ -12,8 +12,9 @@ import (
 
 // Ownership says who may save a system's states, and under which epoch.
 type Ownership interface {
-	// Take returns the epoch of the lease, and when it was just acquired the record
-	// before it. It waits for another holder, and for the store to be reached.
+	// Take returns the epoch of the lease, and the record that was there before this
+	// process had one; nil: none. It waits for another holder, and for the store to
+	// be reached.
 	Take(ctx context.Context) (epoch uint64, prev *store.Lease, err error)
 	Drop() // forgets the lease, so that the next Take acquires a new one
 	// Claim makes sure that no predecessor saves the state name any more;
@@ -26,11 +27,13 @@ type Ownership interface {
 	// Superseded reports that err, of a save, says that somebody else has the
 	// state, who must not be overwritten.
 	Superseded(err error) bool
-	Suspect()                          // somebody met a greater epoch
-	Renewed(now time.Time) bool        // the store was reached lately, and nobody had taken over
-	Lost() error                       // why nothing is owned any more, or not for long; nil while it is
-	Keep(ctx context.Context)          // renews until ctx ends, while Close saves
-	Release(ctx context.Context) error // an orderly end
+	Suspect()                   // somebody met a greater epoch
+	Renewed(now time.Time) bool // the store was reached lately, and nobody had taken over
+	Lost() error                // why nothing is owned any more, or not for long; nil while it is
+	Keep(ctx context.Context)   // renews until ctx ends, while Close saves
+	// Release gives the lease up. clean says that all is saved, which the next owner
+	// is told.
+	Release(ctx context.Context, clean bool) error
 }
 
 // Alone is the Ownership of a system whose adapter knows no owners, or that wants
@@ -39,7 +42,7 @@ type Alone struct{}
 
 func (Alone) Take(context.Context) (uint64, *store.Lease, error) { return 0, nil, nil }
 func (Alone) Claim(context.Context, string, uint64) error        { return nil }
-func (Alone) Release(context.Context) error                      { return nil }
+func (Alone) Release(context.Context, bool) error                { return nil }
 func (Alone) Lost() error                                        { return nil }
 func (Alone) Renewed(time.Time) bool                             { return false } // nothing is known of others
 func (Alone) Grouped() bool                                      { return false }

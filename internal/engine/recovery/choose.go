@@ -72,27 +72,28 @@ type chosen struct {
 
 // restore applies the state that was chosen and opens the component for saves.
 func (x *chosen) restore(ctx context.Context) (report.Result, error) {
-	res := x.apply(ctx)
+	res, cause := x.apply(ctx)
 	x.fresh = res.Outcome != store.Restored && res.Outcome != store.FellBack
-	err := x.admit(ctx, res)
+	err := x.admit(ctx, res, cause)
+	res.Err = err // the outcome says the rest
 	size := 0
 	if x.snap != nil {
 		size = len(x.snap.Data)
 	}
 	x.r.System.Emit("restore", res.ComponentID, res.Version, size, x.r.began, res.Err)
-	x.log(res, err)
+	x.log(res, cause)
 	return res, err
 }
 
-// apply gives the state to the component and names the outcome.
-func (x *chosen) apply(ctx context.Context) report.Result {
-	res := report.Result{ComponentID: x.Component.ID()}
+// apply gives the state to the component and names the outcome, with its cause.
+func (x *chosen) apply(ctx context.Context) (res report.Result, cause error) {
+	res.ComponentID = x.Component.ID()
 	if x.snap == nil {
 		res.Outcome = store.OutcomeOf(x.found.Err)
 		if res.Outcome != store.FirstBoot {
-			res.Epoch, res.Version, res.Err = x.found.Fence.Epoch, x.found.Fence.Version, x.found.Err
+			res.Epoch, res.Version, cause = x.found.Fence.Epoch, x.found.Fence.Version, x.found.Err
 		}
-		return res
+		return res, cause
 	}
 	res.Epoch, res.Version, res.SavedAt, res.Schema = x.snap.Epoch, x.snap.Version, x.snap.SavedAt, x.snap.Schema
 	if !res.SavedAt.IsZero() {
@@ -104,12 +105,12 @@ func (x *chosen) apply(ctx context.Context) report.Result {
 	}
 	var err error
 	if x.applied, res.Unknown, err = x.Component.Apply(x.snap); err != nil {
-		res.Outcome, res.Err = store.Rejected, x.Saver.Fail("restore", err)
+		res.Outcome, cause = store.Rejected, x.Saver.Fail("restore", err)
 		if errors.Is(err, store.ErrTooNew) {
 			res.Outcome = store.TooNew
 		}
 	}
-	return res
+	return res, cause
 }
 
 // skipped names the versions above the one used that did not verify.
@@ -130,9 +131,9 @@ func (x *chosen) skipped(ctx context.Context) []uint64 {
 }
 
 // admit opens the component for saves if its policy accepts the outcome.
-func (x *chosen) admit(ctx context.Context, res report.Result) error {
+func (x *chosen) admit(ctx context.Context, res report.Result, cause error) error {
 	if policy := x.Component.Policy; !policy.Accepts(res.Outcome) {
-		err := fmt.Errorf("%s, which policy %q does not accept: %w", res.Outcome, policy, cmp.Or(res.Err, x.found.Err))
+		err := fmt.Errorf("%s, which policy %q does not accept: %w", res.Outcome, policy, cmp.Or(cause, x.found.Err))
 		err = x.r.System.Words.Fault("restore", res.ComponentID, store.Answer(store.Fence{Epoch: res.Epoch, Version: res.Version}, err, ""))
 		x.Saver.Shut(err)
 		return err
@@ -155,10 +156,10 @@ func (x *chosen) admit(ctx context.Context, res report.Result) error {
 	return nil
 }
 
-func (x *chosen) log(res report.Result, err error) {
+func (x *chosen) log(res report.Result, cause error) {
 	level, msg := slog.LevelInfo, "durable: restored"
 	switch {
-	case err != nil:
+	case res.Err != nil:
 		level, msg = slog.LevelError, "durable: not restored; the component cannot save"
 	case res.Outcome == store.FirstBoot:
 		msg = "durable: nothing stored, starting fresh"
@@ -170,7 +171,7 @@ func (x *chosen) log(res report.Result, err error) {
 		msg = "durable: restored from a plain value, which cannot be verified"
 	}
 	log := x.r.System.Log
-	if err == nil && len(res.Unknown) > 0 {
+	if res.Err == nil && len(res.Unknown) > 0 {
 		log.Warn("durable: the stored state has fields that this program does not have; they are gone with the next save", "component", res.ComponentID, "fields", res.Unknown)
 	}
 	if !log.Enabled(context.Background(), level) {
@@ -181,7 +182,7 @@ func (x *chosen) log(res report.Result, err error) {
 	if len(res.Skipped) > 0 {
 		attrs = append(attrs, slog.Any("skipped", res.Skipped))
 	}
-	if e := cmp.Or(err, res.Err); e != nil {
+	if e := cmp.Or(res.Err, cause); e != nil {
 		attrs = append(attrs, slog.Any("error", e))
 	}
 	log.LogAttrs(context.Background(), level, msg, attrs...)

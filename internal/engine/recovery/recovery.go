@@ -4,6 +4,7 @@
 package recovery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,6 +114,9 @@ func (r *Recovery) together(ctx context.Context, targets []Target) ([]report.Res
 	r.Set.Carry(r.whole.Entries)
 	if err := errors.Join(errs...); err != nil {
 		r.Set.Saver.Shut(err)
+		for i := range results {
+			results[i].Err = cmp.Or(results[i].Err, err) // either all can be saved, or none
+		}
 		return results, err
 	}
 	r.Set.Open(r.Epoch, r.whole.found.Fence, r.whole.snap, taken)

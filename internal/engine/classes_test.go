@@ -181,7 +181,7 @@ func TestWhatIsBelowTheLevelKeepsNobodyFromStarting(t *testing.T) {
 				require.Less(t, time.Since(begin), 5*time.Second, "a replica that is missing is not waited for")
 				l, err := a.LoadLease(t.Context(), "")
 				require.NoError(t, err)
-				require.True(t, l.Released)
+				testkit.RequireGivenUp(t, l)
 
 				next := testkit.Start(t, a, o) // the replica is back
 				require.Equal(t, 1, next.Words.Count("hello"))
@@ -208,7 +208,7 @@ func TestAStateThatCannotBeEncodedDoesNotHoldAHandOverUp(t *testing.T) {
 		require.Len(t, unsaved.Unsaved, 1)
 		l, err := a.LoadLease(t.Context(), "")
 		require.NoError(t, err)
-		require.True(t, l.Released)
+		testkit.RequireGivenUp(t, l)
 	})
 }
 

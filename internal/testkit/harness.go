@@ -68,3 +68,10 @@ func CloseWithin(t *testing.T, h interface{ Close() error }, d time.Duration) er
 	require.LessOrEqual(t, time.Since(begin), d)
 	return err
 }
+
+// RequireGivenUp fails t unless l was released, or ends soon: after a Close that left
+// something unsaved.
+func RequireGivenUp(t *testing.T, l *durable.Lease) {
+	t.Helper()
+	require.True(t, l.Released || time.Until(l.Expires) <= time.Second, "expires in %s", time.Until(l.Expires))
+}

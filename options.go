@@ -12,6 +12,7 @@ import (
 
 	"github.com/durablestate/durable/internal/engine"
 	"github.com/durablestate/durable/internal/engine/report"
+	"github.com/durablestate/durable/internal/engine/spill"
 	"github.com/durablestate/durable/internal/foreign"
 	"github.com/durablestate/durable/internal/limits"
 	"github.com/durablestate/durable/internal/store"
@@ -117,7 +118,10 @@ func (o Options) engine() engine.Options {
 		e.Components[id] = engine.ComponentOptions{Interval: c.Interval, Restore: store.Policy(c.Restore)}
 	}
 	if o.Spill != nil {
-		e.Spill = statesOf(o.Spill)
+		e.Spill = &spill.Adapter{States: statesOf(o.Spill)}
+		if h, ok := o.Spill.(Historian); ok {
+			e.Spill.List = history{h, calling(h)}.List
+		}
 	}
 	if o.OnEvent != nil {
 		e.OnEvent = func(v report.Event) { o.OnEvent(Event(v)) }

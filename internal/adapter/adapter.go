@@ -297,6 +297,15 @@ func (a *Adapter) told(err error) error {
 // it is deleted.
 func (a *Adapter) Lifetime() time.Duration { return a.TTL }
 
+// Location says where the store is, the same for all who open it, and for no other
+// store; empty if it cannot tell. It holds no secret.
+func (a *Adapter) Location() string {
+	if l, ok := a.Store.(interface{ Location() string }); ok {
+		return l.Location()
+	}
+	return ""
+}
+
 // A Watcher is a store that notices what it has lost.
 type Watcher interface {
 	Losses() uint64

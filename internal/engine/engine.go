@@ -26,6 +26,7 @@ import (
 	"github.com/durablestate/durable/internal/engine/report"
 	"github.com/durablestate/durable/internal/engine/saver"
 	"github.com/durablestate/durable/internal/engine/schedule"
+	"github.com/durablestate/durable/internal/engine/spill"
 	"github.com/durablestate/durable/internal/engine/wait"
 	"github.com/durablestate/durable/internal/store"
 )
@@ -59,10 +60,16 @@ func New(b backend.Backend, o Options, w backend.Words, invalid error) *Engine {
 	}
 	e.waiting.log = o.Logger
 	e.system = &saver.System{
-		Backend: b, Spill: o.Spill, Words: w, Log: o.Logger, Events: &report.Events{On: o.OnEvent, Log: o.Logger},
+		Backend: b, Words: w, Log: o.Logger, Events: &report.Events{On: o.OnEvent, Log: o.Logger},
 		Crew: flight.NewCrew(e.routines), Deadlines: wait.NewDeadlines(e.life, o.SaveTimeout), Timeout: o.SaveTimeout, Closing: e.closing,
 		Outages: saver.NewOutages(o.Logger),
 		Retry:   e.due.Sooner, Count: func() int { return int(e.registry.members.Load()) }, Made: time.Now(),
+	}
+	if o.Spill != nil {
+		e.system.Spill = spill.New(spill.Config{
+			Adapter: *o.Spill, Store: b, Namespace: o.namespace(), Words: w, Log: o.Logger,
+			Self: store.SpillRecord{Where: o.Where, System: o.System, Replica: o.Replica, Holder: o.Holder},
+		})
 	}
 	e.system.Ownership = e.ownership(b.Owner)
 	e.set = cut.New(cut.Config{
@@ -210,7 +217,8 @@ type Options struct {
 	Logger                  *slog.Logger
 	Consistent              bool
 	PauseLimit              time.Duration
-	Spill                   backend.States // nil: none
+	Spill                   *spill.Adapter // nil: none
+	Where                   string         // the store is; empty: that is not known
 	OnEvent                 func(report.Event)
 	MaxCrashRestarts        int
 }

@@ -131,6 +131,15 @@ func (e *Engine) restoreOwned(ctx context.Context, members []*member) (r report.
 	}
 }
 
+// names returns the names of all states that this program knows.
+func (e *Engine) names() []string {
+	names := []string{e.set.Name()}
+	for m := range e.registry.all() {
+		names = append(names, m.own.Name())
+	}
+	return names
+}
+
 // restoreUnder restores members under an epoch, after counting this start.
 func (e *Engine) restoreUnder(ctx context.Context, epoch uint64, members []*member, r *report.Report) (err error) {
 	if r.CrashRestarts, err = e.starts.Count(ctx, epoch); err != nil {
@@ -140,7 +149,7 @@ func (e *Engine) restoreUnder(ctx context.Context, epoch uint64, members []*memb
 	for i, m := range members {
 		targets[i] = recovery.Target{Component: &m.Registered, Saver: &m.own}
 	}
-	rec := recovery.Recovery{System: e.system, Set: e.set, Epoch: epoch, OnWait: e.waiting.on}
+	rec := recovery.Recovery{System: e.system, Set: e.set, Epoch: epoch, OnWait: e.waiting.on, Names: e.names}
 	r.Results, err = rec.Restore(ctx, targets, e.opts.Consistent)
 	r.Unregistered = e.set.Unregistered()
 	return err

@@ -49,8 +49,9 @@ type Options struct {
 
 // Store implements store.Store on one directory.
 type Store struct {
-	dir  vfs.Dir
-	opts Options
+	dir   vfs.Dir
+	where string
+	opts  Options
 
 	// io serialises reading new commits into the index and taking the
 	// writers' lock. It is taken before mu.
@@ -103,6 +104,7 @@ func Open(path string, opts Options) (*Store, error) {
 		dir.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	s.where = locate(path)
 	return s, nil
 }
 

@@ -22,7 +22,7 @@ var rootFiles = []string{
 var floors = [][]string{
 	{"wait", "report"},
 	{"backend", "schedule", "flight"},
-	{"component", "lease"},
+	{"component", "lease", "spill"},
 	{"crashloop", "saver"},
 	{"cut"},
 	{"recovery"},

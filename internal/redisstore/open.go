@@ -24,6 +24,10 @@ func Open(rawURL string, o Options) (*Store, error) {
 	}
 	s.use(client)
 	s.owned = true
+	if t.Mode == "sentinel" {
+		q := t.URL.Query()
+		s.where = place(append(q["addr"], t.URL.Host)) + "/" + q.Get("master_name") + strings.TrimSuffix(t.URL.Path, "/")
+	}
 	s.tls, s.secrets = t.URL.Scheme == "rediss", redact.New(t.Password, t.SentinelPassword)
 	if t.Password == "" && len(t.User) >= 8 { // perhaps the password stands where the user belongs
 		s.secrets = redact.New(t.User, t.SentinelPassword)

@@ -54,6 +54,7 @@ type Store struct {
 	owned   bool
 	tls     bool
 	secrets redact.Secrets
+	where   string // of the servers, where the client does not tell
 
 	prefix   string
 	ttl      time.Duration

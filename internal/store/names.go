@@ -6,7 +6,10 @@ import "strings"
 const (
 	SetID       = "~set"    // all components as one state, captured at one instant
 	StartsID    = "~starts" // how many starts in a row ended badly
-	AsidePrefix = "~aside/"
+	StoreID     = "~store"  // which store this is, for what is spilled
+	SpillID     = "~spill"  // in a spill: whose the states beside it are
+	AsidePrefix = "~aside/" // what is set aside
+	SpillPrefix = "~spill/" // what other stores spilled than the one of SpillID
 )
 
 // RawCodec is the codec of bytes that were set aside as they were found, since
@@ -15,7 +18,10 @@ const RawCodec = "raw"
 
 // Lasting reports that the state of id stays until a person removes it: no TTL
 // ends it. It is what every adapter asks that has one.
-func Lasting(id string) bool { return strings.HasPrefix(id, AsidePrefix) }
+func Lasting(id string) bool {
+	last := id[strings.LastIndexByte(id, '/')+1:]
+	return last == StoreID || last == SpillID || strings.HasPrefix(id, AsidePrefix) || strings.HasPrefix(id, SpillPrefix)
+}
 
 // Namespace returns what precedes the ids of the components of a system, or of a
 // replica in it, in an adapter.

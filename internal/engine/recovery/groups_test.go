@@ -260,18 +260,18 @@ func TestAnAdapterThatEmbedsOursSeesEveryLoad(t *testing.T) {
 func TestASpillThatTheStoreCannotHoldYetIsNotFencedOffByItsGroup(t *testing.T) {
 	ctx, srv := t.Context(), redistest.Shared(t)
 	r := &durable.RedisOptions{KeyPrefix: "root:spilled:" + rand.Text() + ":", MaxStateBytes: 100}
-	h := testkit.Start(t, testkit.OpenRedis(t, srv.URL(), r), nil)
+	spill := durable.NewMemoryAdapter(nil)
+	o := testkit.Quiet()
+	o.Spill = spill
+	h := testkit.Start(t, testkit.OpenRedis(t, srv.URL(), r), o)
 	require.NoError(t, h.Words.Commit(ctx, func(c *testkit.Counts) { c.Words["old"] = 1 }))
 	require.NoError(t, h.Close())
-	spill := durable.NewMemoryAdapter(nil)
 	s, err := testkit.OpenRedis(t, srv.URL(), r).LoadState(ctx, "words")
 	require.NoError(t, err)
-	s.Version, s.WriteID, s.LastVersion = s.Version+1, "", 0
+	s.Version, s.WriteID, s.LastVersion = s.Version+1, identityOf(t, testkit.OpenRedis(t, srv.URL(), r)).Label(), 0
 	s.Data = []byte(`{"Words":{"` + strings.Repeat("x", 200) + `":1,"new":1}}`)
 	require.NoError(t, spill.SaveState(ctx, "words", s))
 
-	o := testkit.Quiet()
-	o.Spill = spill
 	h = testkit.Prepare(t, testkit.OpenRedis(t, srv.URL(), r), o)
 	_, err = h.Restore(ctx)
 	require.ErrorIs(t, err, durable.ErrTooLarge)

@@ -37,6 +37,7 @@ type Recovery struct {
 	Set    *cut.Set
 	Epoch  uint64
 	OnWait func(err error) // what it waits for
+	Names  func() []string // of all states that the program knows
 
 	began   time.Time
 	calls   *wait.Deadlines
@@ -51,8 +52,10 @@ func (r *Recovery) Restore(ctx context.Context, targets []Target, together bool)
 	ctx, cancel := context.WithCancel(ctx) // so that no deadline outlives the call
 	defer cancel()
 	r.began, r.calls = time.Now(), wait.NewDeadlines(ctx, r.System.Timeout)
-	r.writeSpillsBack(targets)
-	switch err = r.loadSet(); {
+	if err = r.writeSpillsBack(targets); err == nil {
+		err = r.loadSet()
+	}
+	switch {
 	case err != nil:
 	case together:
 		results, err = r.together(ctx, targets)

@@ -3,12 +3,9 @@ package saver
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/durablestate/durable/internal/engine/backend"
 	"github.com/durablestate/durable/internal/envelope"
@@ -152,22 +149,5 @@ func asideName(name string, snap *store.Snapshot, n int) string {
 	if n > 1 {
 		prefix += "-" + strconv.Itoa(n)
 	}
-	return shortened(prefix+"/", name)
+	return envelope.JoinID(prefix+"/", name)
 }
-
-// shortened returns prefix and name as one id. Of a name that is too long it has
-// the beginning, which tells the system, and a digest of all of it.
-func shortened(prefix, name string) string {
-	if envelope.ValidID(prefix + name) {
-		return prefix + name
-	}
-	sum := sha256.Sum256([]byte(name))
-	digest := "~" + hex.EncodeToString(sum[:16])
-	end := min(len(name), maxID-len(prefix)-len(digest))
-	for end > 0 && !utf8.RuneStart(name[end]) {
-		end--
-	}
-	return prefix + name[:end] + digest
-}
-
-const maxID = 255 // bytes of an id

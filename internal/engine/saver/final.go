@@ -113,7 +113,6 @@ func (s *Saver) spill(ctx context.Context, snap *store.Snapshot) (err error) {
 		if snap.Version, err = store.Next("version", snap.Version); err != nil {
 			return err
 		}
-		snap.WriteID = newWriteID().String()
 		if err = s.sys.Spill.Save(ctx, s.Name(), snap); !errors.Is(err, store.ErrConflict) {
 			break
 		}

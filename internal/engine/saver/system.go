@@ -11,6 +11,7 @@ import (
 	"github.com/durablestate/durable/internal/engine/flight"
 	"github.com/durablestate/durable/internal/engine/lease"
 	"github.com/durablestate/durable/internal/engine/report"
+	"github.com/durablestate/durable/internal/engine/spill"
 	"github.com/durablestate/durable/internal/engine/wait"
 )
 
@@ -18,7 +19,7 @@ import (
 type System struct {
 	backend.Backend
 	Ownership lease.Ownership
-	Spill     backend.States // takes what cannot be saved at Close; nil: none
+	Spill     *spill.Depot // takes what cannot be saved at Close; nil: none
 	Words     backend.Words
 	Log       *slog.Logger
 	Events    *report.Events

@@ -291,15 +291,6 @@ func orNothing[T any](p *T, err error) (*T, error) {
 	return p, err
 }
 
-// location says where the store of a is, empty if that is not known. It holds no
-// secret.
-func location(a StateAdapter) string {
-	if ours := ownOf(a); ours.Unusable() == nil {
-		return ours.Location()
-	}
-	return ""
-}
-
 // states is any StateAdapter as the engine sees it.
 type states struct {
 	a    StateAdapter

@@ -90,6 +90,15 @@ func (o *Options) invalid(a StateAdapter) error {
 	return c.Err()
 }
 
+// location says where the store of a is, empty if that is not known. It holds no
+// secret.
+func location(a StateAdapter) string {
+	if ours := ownOf(a); ours.Unusable() == nil {
+		return ours.Location()
+	}
+	return ""
+}
+
 // Register adds a component. It must come before Restore. The adapter knows the
 // component as [system/][replica/]componentID; componentID must not contain "/"
 // or begin with "~". It is an error to register an id or a component

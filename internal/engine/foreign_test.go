@@ -277,7 +277,7 @@ func TestAWrapperInACircleWrapsNothing(t *testing.T) {
 		for _, a := range []durable.StateAdapter{&wrapsItself{testkit.FourMethods{StateAdapter: m}}, breaks{testkit.FourMethods{StateAdapter: m}}} {
 			o := testkit.Quiet()
 			o.Spill = a
-			h := testkit.Start(t, m, o)
+			h := testkit.Start(t, durable.NewMemoryAdapter(nil), o)
 			require.NoError(t, h.Close())
 			h = testkit.Start(t, a, nil)
 			require.NoError(t, h.Close())

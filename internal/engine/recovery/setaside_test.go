@@ -79,7 +79,7 @@ func workOn(t *testing.T, a durable.StateAdapter, o *durable.Options) durable.Ou
 func TestWhatIsSetAsideHasNoTTL(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
 		testkit.Bubble(t, func(t *testing.T) {
-			a := durable.NewMemoryAdapter(&durable.MemoryOptions{TTL: time.Minute})
+			a := durable.NewMemoryAdapter(&durable.MemoryOptions{TTL: 10 * time.Minute})
 			require.NoError(t, a.SaveState(t.Context(), "words", &durable.Snapshot{Codec: "json", Data: []byte(`{"Words": "months of work"}`)}))
 			require.Equal(t, durable.Rejected, workOn(t, a, unreadableOK()))
 			time.Sleep(time.Hour)

@@ -23,6 +23,18 @@ func Lasting(id string) bool {
 	return last == StoreID || last == SpillID || strings.HasPrefix(id, AsidePrefix) || strings.HasPrefix(id, SpillPrefix)
 }
 
+// KeptName returns the name of the state of which id keeps a copy, set aside or
+// spilled; ok: it is such an id. Of a long name it has the beginning only.
+func KeptName(id string) (name string, ok bool) {
+	for _, prefix := range []string{AsidePrefix, SpillPrefix} {
+		if rest, ok := strings.CutPrefix(id, prefix); ok {
+			_, name, _ = strings.Cut(rest, "/") // behind epoch and version, or the identity
+			return name, true
+		}
+	}
+	return id, false
+}
+
 // Namespace returns what precedes the ids of the components of a system, or of a
 // replica in it, in an adapter.
 func Namespace(system, replica string) string {

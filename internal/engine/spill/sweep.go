@@ -40,7 +40,7 @@ func (d *Depot) Sweep(ask Ask, names func() []string) error {
 		if left {
 			return nil
 		}
-		if err := ask(func(ctx context.Context) error { return d.States.Delete(ctx, id) }); err != nil {
+		if err := ask(func(ctx context.Context) error { return belowLevel(d.States.Delete(ctx, id)) }); err != nil {
 			return err
 		}
 		d.settled, d.recorded = false, false

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -95,9 +94,10 @@ func (a *app) contents(ctx context.Context, o *opened) []finding {
 	for _, r := range rows {
 		ahead = max(ahead, r.SavedAt.Sub(now))
 		if survey.Internal(r.ID) {
-			if path.Base(r.ID) == store.StartsID {
+			switch {
+			case path.Base(r.ID) == store.StartsID:
 				found = append(found, starts(ctx, o, r.ID)...)
-			} else {
+			case strings.HasPrefix(r.ID, store.AsidePrefix):
 				aside++
 			}
 			continue
@@ -106,14 +106,14 @@ func (a *app) contents(ctx context.Context, o *opened) []finding {
 		found = append(found, superseded(r)...)
 	}
 	if aside > 0 {
-		found = append(found, finding{"set-aside", "info", "store", ui.Count(aside, "state was", "states were") + " set aside because nobody could use them", "durable ls --all lists them; delete what nobody needs"})
+		found = append(found, finding{"set-aside", "info", "store", ui.Count(aside, "state was", "states were") + " set aside because nobody could use them", "durable ls --all lists them, rollback brings one back; delete what nobody needs"})
 	}
 	if ahead > 2*time.Second {
 		found = append(found, finding{"clock", "warning", "clock", fmt.Sprintf("a state was saved %s in the future by this machine's clock", ui.Age(ahead)), "keep clocks by NTP: ages and TTLs are judged by them"})
 	} else {
 		found = append(found, finding{"clock", "info", "clock", "no state comes from the future", ""})
 	}
-	found = append(found, spill(o)...)
+	found = append(found, spill(ctx, o)...)
 	return append(found, a.leases(ctx, o, rows, now)...)
 }
 
@@ -166,18 +166,6 @@ func starts(ctx context.Context, o *opened, id string) []finding {
 		return nil
 	}
 	return []finding{{"crash-restarts", "warning", id, fmt.Sprintf("%d starts in a row came to no good end", n.Starts), "look at the program's log; roll back what brings it down, then delete this count"}}
-}
-
-// spill looks for final snapshots that the next start will read.
-func spill(o *opened) []finding {
-	if o.set.Spill == "" || checkStore(o.set.Spill) != nil {
-		return nil
-	}
-	files, _ := filepath.Glob(filepath.Join(o.set.Spill, "c-*"))
-	if len(files) == 0 {
-		return nil
-	}
-	return []finding{{"spill", "info", "spill", "the spill directory holds snapshots", "the next start of the program on this volume reads them"}}
 }
 
 func (a *app) leases(ctx context.Context, o *opened, rows []listed, now time.Time) []finding {

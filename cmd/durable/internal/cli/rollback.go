@@ -13,12 +13,13 @@ import (
 	"github.com/durablestate/durable/cmd/durable/internal/survey"
 	"github.com/durablestate/durable/cmd/durable/internal/transfer"
 	"github.com/durablestate/durable/cmd/durable/internal/ui"
+	"github.com/durablestate/durable/internal/store"
 )
 
 func (a *app) rollback() *cobra.Command {
 	var yes, force bool
 	cmd := &cobra.Command{
-		Use:   "rollback ID VERSION",
+		Use:   "rollback ID VERSION|KEPT",
 		Short: "Make an older version the newest state, and take it over from its owner",
 		Long: `Rollback saves the content of an older version as a new version. Nothing is
 removed: the versions before stay in the history as long as it reaches.
@@ -27,15 +28,19 @@ It is a take-over. A running owner is refused and told at its next save; what it
 had not saved by then is given up, which is what a rollback is for. When it
 restores, or starts again, it finds the chosen content.
 
+In place of a version it takes the id of a copy that was kept: '~aside/...' or
+'~spill/...', as ls --all lists them. The copy stays until durable delete removes it.
+
 Components that are saved as one consistent set go back together: name ~set. What
 a restart would not take, because the newest state is in the other place, is
 refused and the error names that place.`,
 		Args:              exactly(2),
 		ValidArgsFunction: a.completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			_, kept := store.KeptName(args[1])
 			version, err := strconv.ParseUint(args[1], 10, 64)
-			if err != nil {
-				return usage("%q is no version", args[1])
+			if err != nil && !kept {
+				return usage("%q is no version, nor the id of a copy that was kept", args[1])
 			}
 			ctx := cmd.Context()
 			o, err := a.conn.changing(ctx)
@@ -44,28 +49,43 @@ refused and the error names that place.`,
 			}
 			defer o.Close()
 			id := o.Name(args[0])
-			if err := mayRollBack(ctx, o, id, version, force); err != nil {
+			back := func() (*transfer.Rollback, error) { return transfer.RollBack(ctx, o.Store, id, version) }
+			if kept {
+				old, err := transfer.Kept(ctx, o.Store, args[1], id)
+				if err != nil {
+					return err
+				}
+				back = func() (*transfer.Rollback, error) { return transfer.RollBackTo(ctx, o.Store, id, old) }
+			} else if err := mayRollBack(ctx, o, id, version, force); err != nil {
 				return err
 			}
 			now, _ := o.Newest(ctx, id)
-			question := fmt.Sprintf("%s\nRoll %q back to version %d?", a.situation(ctx, o, now), id, version)
+			question := fmt.Sprintf("%s\nRoll %q back to %s?", a.situation(ctx, o, now), id, ui.Name(args[1]))
 			if err := a.term.Confirm(ctx, question, yes); err != nil {
 				return err
 			}
-			r, err := transfer.RollBack(ctx, o.Store, id, version)
+			r, err := back()
 			if err != nil {
 				return refusedElsewhere(err)
 			}
 			if a.term.JSON {
 				return a.term.Emit(r)
 			}
-			a.term.Printf("%s: version %d has the content of version %d, under epoch %d; a running owner is refused until it restores\n", ui.Name(id), r.Version, r.To, r.Epoch)
+			a.term.Printf("%s: version %d has the content of %s, under epoch %d; a running owner is refused until it restores\n", ui.Name(id), r.Version, origin(args[1], kept), r.Epoch)
 			return nil
 		},
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	cmd.Flags().BoolVar(&force, "force", false, "also to the newest version")
 	return cmd
+}
+
+// origin names what was rolled back to.
+func origin(to string, kept bool) string {
+	if kept {
+		return ui.Name(to)
+	}
+	return "version " + to
 }
 
 // mayRollBack refuses what would do nothing, or not what it seems to.

@@ -40,7 +40,7 @@ func New(a durable.StateAdapter, namespace string) (*Store, error) {
 // Name returns the full id of a component that was named with or without its
 // namespace.
 func (s *Store) Name(id string) string {
-	if strings.HasPrefix(id, s.Namespace) || strings.HasPrefix(id, store.AsidePrefix) {
+	if _, kept := store.KeptName(id); kept || strings.HasPrefix(id, s.Namespace) {
 		return id
 	}
 	return s.Namespace + id
@@ -49,17 +49,16 @@ func (s *Store) Name(id string) string {
 // Internal reports whether id is no component of a program but something that the
 // library keeps about one. The consistent set of a system is not internal.
 func Internal(id string) bool {
-	return strings.HasPrefix(id, store.AsidePrefix) || path.Base(id) == store.StartsID
+	_, kept := store.KeptName(id)
+	return kept || slices.Contains([]string{store.StartsID, store.StoreID, store.SpillID}, path.Base(id))
 }
 
 // IsSet reports whether id holds all components of a system as one snapshot.
-func IsSet(id string) bool { return path.Base(id) == store.SetID }
+func IsSet(id string) bool { return path.Base(id) == store.SetID && !Internal(id) }
 
 // LeaseOf returns the name of the lease that covers the component id.
 func LeaseOf(id string) string {
-	if rest, ok := strings.CutPrefix(id, store.AsidePrefix); ok {
-		_, id, _ = strings.Cut(rest, "/") // behind epoch and version
-	}
+	id, _ = store.KeptName(id)
 	dir, _ := path.Split(id)
 	return strings.TrimSuffix(dir, "/")
 }
@@ -83,7 +82,8 @@ func (s *Store) IDs(ctx context.Context) ([]string, error) {
 }
 
 func (s *Store) covers(id string) bool {
-	return strings.HasPrefix(id, s.Namespace) || strings.HasPrefix(id, store.AsidePrefix) && strings.HasPrefix(LeaseOf(id)+"/", s.Namespace)
+	name, _ := store.KeptName(id)
+	return strings.HasPrefix(name, s.Namespace)
 }
 
 // A Fence is what the store will refuse: lower epochs, and versions up to this.

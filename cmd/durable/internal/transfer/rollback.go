@@ -42,12 +42,30 @@ func RollBack(ctx context.Context, s *survey.Store, id string, version uint64) (
 	if err != nil {
 		return nil, err
 	}
-	var r *Rollback
+	return RollBackTo(ctx, s, id, old)
+}
+
+// RollBackTo is RollBack to a state that was kept elsewhere.
+func RollBackTo(ctx context.Context, s *survey.Store, id string, old *durable.Snapshot) (r *Rollback, err error) {
 	err = insist(func() error {
 		r, err = rollBackOnce(ctx, s, id, old)
 		return err
 	})
 	return r, err
+}
+
+// Kept returns the state that the id from keeps a copy of, set aside or spilled. Bytes
+// that were set aside as they were found are decoded as a state of id.
+func Kept(ctx context.Context, s *survey.Store, from, id string) (*durable.Snapshot, error) {
+	snap, err := s.LoadState(ctx, from)
+	if err != nil || snap.Codec != store.RawCodec {
+		return snap, err
+	}
+	old, err := durable.DecodeSnapshot(id, snap.Data)
+	if err != nil {
+		return nil, fmt.Errorf("the bytes that were set aside are no state that this program reads: %w", err)
+	}
+	return old, nil
 }
 
 // insist repeats a take-over while owners come in between.

@@ -273,8 +273,8 @@ func TestAnAdapterThatAnswersNothingIsAnErrorAtOnce(t *testing.T) {
 
 func TestAWrapperInACircleWrapsNothing(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {
-		m := durable.NewMemoryAdapter(nil)
-		for _, a := range []durable.StateAdapter{&wrapsItself{testkit.FourMethods{StateAdapter: m}}, breaks{testkit.FourMethods{StateAdapter: m}}} {
+		four := func() durable.StateAdapter { return testkit.FourMethods{StateAdapter: durable.NewMemoryAdapter(nil)} }
+		for _, a := range []durable.StateAdapter{&wrapsItself{four()}, breaks{four()}} {
 			o := testkit.Quiet()
 			o.Spill = a
 			h := testkit.Start(t, durable.NewMemoryAdapter(nil), o)

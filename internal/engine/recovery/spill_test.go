@@ -246,7 +246,7 @@ func TestAStoreThatCameBackEmptyGetsWhatWasSpilledForIt(t *testing.T) {
 		spill(t, a, spillingTo(dir), "spilled")
 		h := testkit.Prepare(t, b, spillingTo(dir))
 		_, err := h.Restore(t.Context())
-		require.ErrorContains(t, err, "durable copy")
+		require.ErrorContains(t, err, "durable import")
 		_ = h.Close()
 		_, err = b.LoadState(t.Context(), "words")
 		require.ErrorIs(t, err, durable.ErrNotFound)
@@ -264,7 +264,7 @@ func TestANewStoreDoesNotGuessWhoseASpillIs(t *testing.T) {
 			h := testkit.Prepare(t, b, spillingTo(dir))
 			_, err := h.Restore(ctx)
 			require.ErrorContains(t, err, `["words"]`)
-			require.ErrorContains(t, err, "durable copy")
+			require.ErrorContains(t, err, "durable import")
 			require.ErrorIs(t, h.Start(), durable.ErrNotRestored)
 			_ = h.Close()
 			for id := range b.ListComponents(ctx) {

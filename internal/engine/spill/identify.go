@@ -174,8 +174,8 @@ func (d *Depot) ambiguous(spilled []found, told []string) error {
 		ids[i] = e.id
 	}
 	return fmt.Errorf("the spill holds %s for %s, and this store has no identity of its own yet: is it that store, come back empty or moved? "+
-		"If so, bring the states into it with \"durable copy\" from the spill directory; if not, give this program a spill directory of its own. "+
-		"Or remove them from the spill with \"durable delete\". A fresh start would bury them", Named(ids), strings.Join(told, " and "))
+		"If so, bring the states into it with \"durable export\" and \"durable import\", and remove them from the spill with \"durable delete\"; "+
+		"if not, give this program a spill of its own (docs/recovery.md). A fresh start would bury them", Named(ids), strings.Join(told, " and "))
 }
 
 // Named names some of ids.

@@ -59,6 +59,7 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	invalid := o.invalid(a)
 	if invalid == nil {
 		o.warnOfTTL(ownOf(a).lifetime())
+		o.warnOfSpillTTL()
 	}
 	e := newEngine(a, o, invalid)
 	return &Checkpointer{

@@ -31,7 +31,7 @@ type Options struct {
 	Logger          *slog.Logger                // default slog.Default()
 	Consistent      bool                        // capture and restore all components as one set, see Checkpointer.Do
 	PauseLimit      time.Duration               // with Consistent: a longer pause of the units of work is warned of; 25 ms; negative: never
-	Spill           StateAdapter                // receives final snapshots when the adapter cannot be reached at Close; default none; the caller closes it
+	Spill           StateAdapter                // receives final snapshots when the adapter cannot be reached at Close; default none; never the store itself, and best with nothing else in it; the caller closes it
 	OnEvent         func(Event)                 // every save, skip, failure, restore, fence, lease change: the hook for metrics; must not block
 
 	// MaxCrashRestarts is how many starts in a row may end neither with Close nor
@@ -182,6 +182,13 @@ func optionName(l *limits.Limit) string {
 func (o *Options) warnOfTTL(ttl time.Duration) {
 	if text := o.together(ttl).ShortTTL(limits.WarnTTLBelow, optionNameOf); text != "" {
 		cmp.Or(o.Logger, slog.Default()).Warn("durable: ttl is short: an outage longer than it makes the state expire", "detail", "the TTL "+text)
+	}
+}
+
+// warnOfSpillTTL warns of a spill that forgets what was spilled.
+func (o *Options) warnOfSpillTTL() {
+	if ttl := ownOf(o.Spill).lifetime(); o.Spill != nil && ttl > 0 {
+		cmp.Or(o.Logger, slog.Default()).Warn("durable: Options.Spill has a TTL: what is spilled expires unless the next start comes before", "ttl", ttl)
 	}
 }
 

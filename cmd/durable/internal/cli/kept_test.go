@@ -14,7 +14,9 @@ import (
 )
 
 // refusing is a component that takes no state.
-type refusing struct{ durable.StatefulComponent[tally] }
+type refusing struct {
+	durable.StatefulComponent[tally]
+}
 
 func (*refusing) RestoreState([]byte) error { return errors.New("a bug of this release") }
 

@@ -347,3 +347,27 @@ func TestAStandbyGivesTheStoreNoIdentity(t *testing.T) {
 		require.NoError(t, owner.Close())
 	})
 }
+
+func TestASpillDoesNotOverwriteWhatSomebodyElseStoredMeanwhile(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		ctx := t.Context()
+		a, dir := durable.NewMemoryAdapter(nil), durable.NewMemoryAdapter(nil)
+		f, o := &failing{StateAdapter: a}, spillingTo(dir)
+		o.CloseTimeout = 2 * time.Second
+		h := testkit.Start(t, f, o)
+		require.NoError(t, dir.SaveState(ctx, "words", &durable.Snapshot{Data: []byte("another program's")}))
+		f.down = true
+		h.Words.Add("spilled")
+		require.Error(t, h.Close())
+		s, err := dir.LoadState(ctx, "words")
+		require.NoError(t, err)
+		require.Equal(t, "another program's", string(s.Data))
+
+		h = testkit.Prepare(t, a, spillingTo(dir))
+		_, err = h.Restore(ctx)
+		require.ErrorContains(t, err, "nobody spilled")
+		_ = h.Close()
+		require.NoError(t, dir.DeleteState(ctx, "words"))
+		requireWords(t, a, spillingTo(dir), "spilled")
+	})
+}

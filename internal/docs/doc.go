@@ -6,7 +6,7 @@
 //
 //	go       compiled. A block is a file, declarations or statements. The blocks of a page share
 //	         their declarations; an HTML comment "<!-- go ... -->" adds some that readers need not see.
-//	sh       executed by bash in the root of the repository, with REDIS_URL, STATE_DIR and OUT set
+//	sh       executed by bash in the root of the repository, with REDIS_URL, STATE_DIR, SPILL_DIR and OUT set
 //	yaml     with state_persistence: parsed by ParseConfig; otherwise as YAML
 //	python   executed by python3 in the root of the repository
 //	json     parsed

@@ -73,6 +73,9 @@ func TestCommandsRun(t *testing.T) {
 	each(t, "sh", func(t *testing.T, b block) {
 		need(t, "bash")
 		env := []string{"OUT=" + t.TempDir(), "STATE_DIR=" + stateDir(t)}
+		if strings.Contains(b.text, "SPILL_DIR") {
+			env = append(env, "SPILL_DIR="+stateDir(t))
+		}
 		if strings.Contains(b.text, "redis-cli") {
 			need(t, "redis-cli")
 		}

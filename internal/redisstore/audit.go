@@ -42,26 +42,33 @@ func (s *Store) Audit(ctx context.Context) ([]Finding, error) {
 		return nil, store.ErrClosed
 	}
 	found := append(s.auditClient(), s.auditSettings()...)
+	servers, err := await(ctx, s, func() ([]Finding, error) { return s.auditServers(ctx), ctx.Err() })
+	if err != nil {
+		return nil, err
+	}
+	found = append(found, servers...)
+	slices.SortStableFunc(found, func(a, b Finding) int { return strings.Compare(a.Server+a.ID, b.Server+b.ID) })
+	return found, nil
+}
+
+func (s *Store) auditServers(ctx context.Context) (found []Finding) {
+	c, isCluster := s.client.(*redis.ClusterClient)
+	if !isCluster {
+		return s.auditServer(ctx, s.client, "")
+	}
 	var mu sync.Mutex
 	add := func(list []Finding) {
 		mu.Lock()
 		defer mu.Unlock()
 		found = append(found, list...)
 	}
-	c, isCluster := s.client.(*redis.ClusterClient)
-	if !isCluster {
-		add(s.auditServer(ctx, s.client, ""))
-	} else if err := c.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
+	if err := c.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
 		add(s.auditServer(ctx, c, c.Options().Addr))
 		return nil
 	}); err != nil {
 		add([]Finding{s.unreachable("", err)})
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	slices.SortStableFunc(found, func(a, b Finding) int { return strings.Compare(a.Server+a.ID, b.Server+b.ID) })
-	return found, nil
+	return found
 }
 
 func (s *Store) unreachable(server string, err error) Finding {
@@ -267,7 +274,7 @@ func (s *Store) auditClient() []Finding {
 		}
 	}
 	timeout := func(enabled bool) {
-		add(!enabled, "client-timeout", Warning, "ContextTimeoutEnabled is false", "set it: deadlines do not end a command without it")
+		add(!enabled, "client-timeout", Warning, "ContextTimeoutEnabled is false", "set it: a command goes on after its call's deadline without it, and holds up others")
 	}
 	switch c := s.client.(type) {
 	case *redis.Client:

@@ -20,9 +20,11 @@ const (
 // Who finds it idle sends his own job in his own goroutine: handing it over would
 // cost more than the round trip. But a cancelled context does not interrupt a
 // command in flight, only a deadline does. So a job whose caller set no deadline
-// and may cancel, and every job that finds others before it, runs elsewhere.
+// and may cancel, and every job that finds others before it, runs elsewhere. So does
+// each job of a client that does not watch deadlines.
 type batcher struct {
 	run   func([]*job)
+	mayDo bool          // a caller may send his own job: the client watches deadlines
 	large chan struct{} // bounds the jobs that travel alone
 
 	mu      sync.Mutex
@@ -32,13 +34,13 @@ type batcher struct {
 	wg      sync.WaitGroup
 }
 
-func newBatcher(run func([]*job)) *batcher {
-	return &batcher{run: run, large: make(chan struct{}, 2)}
+func newBatcher(run func([]*job), mayDo bool) *batcher {
+	return &batcher{run: run, mayDo: mayDo, large: make(chan struct{}, 2)}
 }
 
 // do returns nil once j has run, and an error when it has not, or may not have.
 func (b *batcher) do(ctx context.Context, closing <-chan struct{}, j *job) error {
-	ok, lead := b.add(j, ctx.Value(mayCancel{}) == nil)
+	ok, lead := b.add(j, b.mayDo && ctx.Value(mayCancel{}) == nil)
 	switch {
 	case !ok:
 		return store.ErrClosed

@@ -23,10 +23,10 @@ type bundle struct {
 	cmd  *redis.Cmd
 }
 
-// bundles groups the items among jobs. In a cluster the keys of one call must be
-// in one slot, so there every item has a call of its own.
+// bundles groups the items among jobs. Where the keys of one call must be in one
+// slot every item has a call of its own.
 func (s *Store) bundles(jobs []*job) []*bundle {
-	_, single := s.client.(*redis.Client)
+	single := s.isSingle()
 	var all []*bundle
 	var last *bundle
 	size := 0
@@ -62,7 +62,11 @@ func (s *Store) queue(ctx context.Context, p redis.Pipeliner, b *bundle, name, s
 }
 
 // settle gives each job its part of the reply.
-func (b *bundle) settle(failed error) {
+func (b *bundle) settle(s *Store, failed error) {
+	if len(b.jobs) > 1 && s.learnSlots(b.cmd) {
+		failed = errScattered
+		b.cmd.SetErr(failed)
+	}
 	list, _ := b.cmd.Val().([]any)
 	for i, j := range b.jobs {
 		j.cmd, j.failed = b.cmd, failed
@@ -76,7 +80,7 @@ func (b *bundle) settle(failed error) {
 // the server does not know.
 func (s *Store) exec(ctx context.Context, jobs []*job, pipeline func() redis.Pipeliner) {
 	p := pipeline()
-	_, single := s.client.(*redis.Client)
+	single := s.isSingle()
 	bundles := s.bundles(jobs)
 	for _, b := range bundles {
 		s.queue(ctx, p, b, "evalsha", batchScript.sha)
@@ -114,7 +118,7 @@ func (s *Store) again(ctx context.Context, bundles []*bundle, jobs []*job, faile
 		_, failed = p.Exec(ctx)
 	}
 	for _, b := range bundles {
-		b.settle(failed)
+		b.settle(s, failed)
 	}
 	for _, j := range jobs {
 		if j.script != nil {

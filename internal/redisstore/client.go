@@ -131,12 +131,8 @@ func refuseReplica(ctx context.Context, c *redis.Conn) error {
 	return nil
 }
 
-// inspectClient learns the secrets of a client that the caller keeps.
-func (s *Store) inspectClient() {
-	switch c := s.client.(type) {
-	case *redis.Client:
-		s.tls, s.secrets = c.Options().TLSConfig != nil, redact.New(c.Options().Password)
-	case *redis.ClusterClient:
-		s.tls, s.secrets = c.Options().TLSConfig != nil, redact.New(c.Options().Password)
-	}
+// know takes in what a client was made with. It is prompt when it watches the
+// deadlines of contexts.
+func (s *Store) know(tls bool, password string, prompt bool) {
+	s.tls, s.secrets, s.prompt = tls, redact.New(password), prompt
 }

@@ -31,7 +31,7 @@ func classify(err error) outcome {
 	var server redis.Error
 	var op *net.OpError
 	switch {
-	case isSentinel(err), errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted), errors.Is(err, errReplica), errors.Is(err, errNoStage):
+	case isSentinel(err), errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted), errors.Is(err, errReplica), errors.Is(err, errNoStage), errors.Is(err, errScattered):
 		return notApplied
 	case isTLS(err):
 		return refused

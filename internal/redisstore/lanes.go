@@ -10,20 +10,20 @@ import (
 // lanes are batchers, in a cluster one for each node, so that a node that hangs
 // does not hold up the components of the others.
 type lanes struct {
-	run func([]*job)
+	s *Store
 
 	mu     sync.Mutex
 	nodes  map[string]*batcher // by address; "" where there is one server, or none is known
 	closed bool
 }
 
-func newLanes(run func([]*job)) *lanes { return &lanes{run: run, nodes: map[string]*batcher{}} }
+func newLanes(s *Store) *lanes { return &lanes{s: s, nodes: map[string]*batcher{}} }
 
 // of returns the batcher for what is sent to the node that has key.
-func (l *lanes) of(ctx context.Context, client redis.UniversalClient, key string) *batcher {
+func (l *lanes) of(ctx context.Context, key string) *batcher {
 	node := ""
-	if c, ok := client.(*redis.ClusterClient); ok {
-		if n, err := c.MasterForKey(ctx, key); err == nil {
+	if c, ok := l.s.client.(*redis.ClusterClient); ok {
+		if n, err := await(ctx, l.s, func() (*redis.Client, error) { return c.MasterForKey(ctx, key) }); err == nil {
 			node = n.Options().Addr
 		}
 	}
@@ -31,7 +31,7 @@ func (l *lanes) of(ctx context.Context, client redis.UniversalClient, key string
 	defer l.mu.Unlock()
 	b := l.nodes[node]
 	if b == nil {
-		b = newBatcher(l.run)
+		b = newBatcher(l.s.run, l.s.prompt)
 		b.closed = l.closed
 		l.nodes[node] = b
 	}

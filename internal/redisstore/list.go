@@ -32,7 +32,7 @@ func (s *Store) List(ctx context.Context) iter.Seq2[string, error] {
 		}
 		for len(ids) > 0 {
 			n := min(len(ids), page)
-			listed, err := s.listed(ctx, ids[:n])
+			listed, err := await(ctx, s, func() ([]string, error) { return s.listed(ctx, ids[:n]) })
 			if err != nil {
 				yield("", s.word(err))
 				return
@@ -74,13 +74,16 @@ func (s *Store) scan(ctx context.Context) ([]string, error) {
 			}
 		}
 	}
-	var err error
-	if c, ok := s.client.(*redis.ClusterClient); ok {
-		err = c.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return node(ctx, c) })
-	} else {
-		err = node(ctx, s.client)
+	_, err := await(ctx, s, func() (struct{}, error) {
+		if c, ok := s.client.(*redis.ClusterClient); ok {
+			return struct{}{}, c.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return node(ctx, c) })
+		}
+		return struct{}{}, node(ctx, s.client)
+	})
+	if err != nil {
+		return nil, err
 	}
-	return ids, err
+	return ids, nil
 }
 
 // listed returns those of ids that were saved and not deleted, and deleted ones

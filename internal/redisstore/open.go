@@ -22,8 +22,7 @@ func Open(rawURL string, o Options) (*Store, error) {
 		s.cancel()
 		return nil, err
 	}
-	s.use(client)
-	s.owned = true
+	s.owned, s.prompt = true, true
 	if t.Mode == "sentinel" {
 		q := t.URL.Query()
 		s.where = place(append(q["addr"], t.URL.Host)) + "/" + q.Get("master_name") + strings.TrimSuffix(t.URL.Path, "/")
@@ -32,6 +31,7 @@ func Open(rawURL string, o Options) (*Store, error) {
 	if t.Password == "" && len(t.User) >= 8 { // perhaps the password stands where the user belongs
 		s.secrets = redact.New(t.User, t.SentinelPassword)
 	}
+	s.use(client)
 	return s, nil
 }
 

@@ -30,6 +30,7 @@ var lasting = []struct{ code, text, advice string }{
 	{code: "WRONGTYPE", advice: "choose another key prefix or remove the key"},
 	{text: "unknown command", advice: needs},
 	{text: "Unknown Redis command", advice: needs},
+	{code: "CROSSSLOT", advice: "what stands in braces must decide the slot of a key, as in Redis Cluster: look at the hashing policy of the database"},
 	{text: "cluster support disabled", advice: "it is no cluster: leave out mode=cluster, or use redis.Client"},
 }
 
@@ -97,11 +98,13 @@ func (s *Store) tooLarge(ctx context.Context, j *job, err error, cuts int) error
 	if cuts < mostCuts {
 		return nil
 	}
-	c, err := s.node(ctx, j.key())
-	if err == nil {
-		err = c.Ping(ctx).Err()
-	}
-	if err != nil {
+	if _, err = await(ctx, s, func() (string, error) {
+		c, err := s.node(ctx, j.key())
+		if err != nil {
+			return "", err
+		}
+		return c.Ping(ctx).Result()
+	}); err != nil {
 		return nil
 	}
 	return fmt.Errorf("%w: the server ended the connection each time it was sent %d bytes, and answers otherwise: "+

@@ -53,6 +53,8 @@ type Store struct {
 	client  redis.UniversalClient
 	owned   bool
 	tls     bool
+	prompt  bool        // the client watches the deadlines of contexts
+	slots   atomic.Bool // one server, or an address in front of many, wants the keys of a call in one slot
 	secrets redact.Secrets
 	where   string // of the servers, where the client does not tell
 
@@ -75,17 +77,18 @@ func New(client redis.UniversalClient, o Options) (*Store, error) {
 	if client == nil {
 		return nil, errors.New("a redis client is required, not nil")
 	}
-	if _, ok := client.(*redis.Ring); ok {
-		return nil, errors.New("a ring moves keys to other servers without their values: use redis.Client or redis.ClusterClient")
-	}
 	s := configure(o)
+	s.client = client
+	if err := s.inspectClient(); err != nil {
+		return nil, err
+	}
 	s.use(client)
-	s.inspectClient()
 	return s, nil
 }
 
 func (s *Store) use(client redis.UniversalClient) {
 	s.client = client
+	s.writes, s.reads = newLanes(s), newLanes(s)
 	if c, ok := client.(*redis.ClusterClient); ok {
 		s.topology = newTopology(s.ctx, c)
 	}
@@ -99,7 +102,6 @@ func configure(o Options) *Store {
 	orDefault(&s.maxBytes, defaultMaxBytes)
 	s.level.set(o.Durability)
 	s.typical.Store(16 << 10)
-	s.writes, s.reads = newLanes(s.run), newLanes(s.run)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -168,7 +170,7 @@ func (s *Store) try(ctx context.Context, l *lanes, d *doubt, next func() *job) (
 		}
 		j := next()
 		j.patience = patience(n)
-		if err := l.of(ctx, s.client, j.key()).do(ctx, s.ctx.Done(), j); err != nil {
+		if err := l.of(ctx, j.key()).do(ctx, s.ctx.Done(), j); err != nil {
 			d.unknown = true
 			if errors.Is(err, store.ErrClosed) {
 				return nil, err

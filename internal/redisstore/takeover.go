@@ -44,7 +44,7 @@ const (
 // has all, and the level did not fall short a moment ago, of which a Claim tells.
 func (s *Store) TakeOver(ctx context.Context, ids []string, epoch uint64) []*store.Snapshot {
 	snaps := make([]*store.Snapshot, len(ids))
-	if _, single := s.client.(*redis.Client); !single || len(ids) == 0 || s.typical.Load() > smallState || s.level.short.Load() {
+	if !s.isSingle() || !s.prompt || len(ids) == 0 || s.typical.Load() > smallState || s.level.short.Load() {
 		return snaps
 	}
 	ctx, cancel := bound(ctx, loadTime, 0)
@@ -71,6 +71,9 @@ func (s *Store) takeOver(ctx context.Context, t *takeover) bool {
 	if noScript(t.claims) {
 		ok = s.take(ctx, t, claimSource)
 	}
+	if t.claims != nil && s.learnSlots(t.claims) {
+		return false
+	}
 	return ok && t.choose() && s.take(ctx, t, readClaimed)
 }
 
@@ -80,7 +83,7 @@ func (s *Store) take(ctx context.Context, t *takeover, next step) bool {
 	if j.size = len(t.keys) * 128; next == readClaimed {
 		j.size = len(t.places) * smallState
 	}
-	return s.reads.of(ctx, s.client, j.key()).direct(ctx, j) && j.err() == nil && j.short == nil
+	return s.reads.of(ctx, j.key()).direct(ctx, j) && j.err() == nil && j.short == nil
 }
 
 func (t *takeover) queue(ctx context.Context, p redis.Pipeliner) {

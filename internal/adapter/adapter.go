@@ -285,10 +285,18 @@ func (a *Adapter) saw(epoch uint64) {
 	}
 }
 
-// told remembers the epoch that err tells of.
+// A Worder is a store whose errors say more once they leave it: what to do, and
+// whether waiting helps.
+type Worder interface{ Word(err error) error }
+
+// told remembers the epoch that err tells of, and words it.
 func (a *Adapter) told(err error) error {
-	if err != nil {
-		a.saw(store.FenceOf(err).Epoch)
+	if err == nil {
+		return nil
+	}
+	a.saw(store.FenceOf(err).Epoch)
+	if w, ok := a.Store.(Worder); ok {
+		return w.Word(err)
 	}
 	return err
 }

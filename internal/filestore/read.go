@@ -88,6 +88,8 @@ func (s *Store) loadNewest(ctx context.Context, v *view) (*store.Snapshot, error
 			return snap, nil
 		case errors.Is(err, fs.ErrNotExist) && damaged != nil:
 			continue // what should have replaced it is damaged
+		case store.OutcomeOf(err) == store.Unreachable && store.IsAnswer(err): // as too large
+			return nil, store.Answer(v.fence, err, "")
 		case !errors.Is(err, store.ErrCorrupt):
 			return nil, err
 		}

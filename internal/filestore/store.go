@@ -91,7 +91,7 @@ var _ store.Store = (*Store)(nil)
 func Open(path string, opts Options) (*Store, error) {
 	dir, err := vfs.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, word(err)
 	}
 	var s *Store
 	if opts.RequireDurable {
@@ -102,7 +102,7 @@ func Open(path string, opts Options) (*Store, error) {
 	}
 	if err != nil {
 		dir.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, word(err))
 	}
 	s.where = locate(path)
 	return s, nil

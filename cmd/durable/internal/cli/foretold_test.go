@@ -183,15 +183,13 @@ var scenes = []struct {
 		s.setOf(2, 6, append(left, left...))
 	}, outcome: durable.Restored, version: 7, in: true},
 
-	// Redis knows the version of what it does not read, files do not.
+	// A store knows the version of what it does not read.
 	{name: "the newer own is too large", play: func(s *scene) { s.set(1, 5); large(s, "app/left", 2, 6) }, outcome: durable.Unreachable},
-	{name: "the older own is too large", play: func(s *scene) { large(s, "app/left", 1, 5); s.set(2, 6) }, outcome: durable.Unreachable, on: "file"},
-	{name: "the older own is too large, and known to be older", play: func(s *scene) { large(s, "app/left", 1, 5); s.set(2, 6) },
-		outcome: durable.Restored, version: 6, in: true, on: "redis"},
+	{name: "the older own is too large", play: func(s *scene) { large(s, "app/left", 1, 5); s.set(2, 6) },
+		outcome: durable.Restored, version: 6, in: true},
 	{name: "the newer set is too large", play: func(s *scene) { s.own(1, 5); large(s, "app/~set", 2, 6) }, outcome: durable.Unreachable, in: true},
-	{name: "the older set is too large", play: func(s *scene) { large(s, "app/~set", 1, 5); s.own(2, 6) }, outcome: durable.Unreachable, in: true, on: "file"},
-	{name: "the older set is too large, and known to be older", play: func(s *scene) { large(s, "app/~set", 1, 5); s.own(2, 6) },
-		outcome: durable.Restored, version: 6, on: "redis"},
+	{name: "the older set is too large", play: func(s *scene) { large(s, "app/~set", 1, 5); s.own(2, 6) },
+		outcome: durable.Restored, version: 6},
 }
 
 func (s *scene) lose(id string) {

@@ -35,7 +35,11 @@ func Open(path string) (Dir, error) {
 // makeDirs creates path and its missing parents, each made durable by a sync of
 // the directory that holds it.
 func makeDirs(path string) error {
-	if _, err := os.Stat(path); err == nil || !os.IsNotExist(err) {
+	fi, err := os.Stat(path)
+	switch {
+	case err == nil && !fi.IsDir():
+		return &fs.PathError{Op: "open", Path: path, Err: syscall.ENOTDIR}
+	case err == nil || !os.IsNotExist(err):
 		return err
 	}
 	parent := filepath.Dir(path)

@@ -59,8 +59,8 @@ type RedisOptions struct {
 
 // NewRedisAdapter returns an adapter on a client that the caller keeps: Close
 // does not close it. It sends nothing. Set ContextTimeoutEnabled on the client,
-// and for a cluster a short ClusterStateReloadInterval; do not let it read from
-// replicas.
+// and for a cluster a short ClusterStateReloadInterval. A client that may show old
+// state is refused: one that reads from replicas, a Ring, one with a cache.
 func NewRedisAdapter(client redis.UniversalClient, opts *RedisOptions) (*RedisAdapter, error) {
 	o := given(opts)
 	c := o.check()

@@ -282,8 +282,6 @@ func (s *Store) auditClient() []Finding {
 	case *redis.ClusterClient:
 		o := c.Options()
 		timeout(o.ContextTimeoutEnabled)
-		add(o.ReadOnly || o.RouteByLatency || o.RouteRandomly, "client-replicas", Error, "ReadOnly, RouteByLatency or RouteRandomly is set",
-			"do not read state from replicas: they may be behind")
 		add(o.ClusterStateReloadInterval == 0 || o.ClusterStateReloadInterval > stateReload, "client-reload", Warning,
 			"ClusterStateReloadInterval is "+o.ClusterStateReloadInterval.String(), "set 5s or less: a failover may not be noticed before")
 	default:

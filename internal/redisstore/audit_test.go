@@ -104,13 +104,12 @@ func TestTheAuditFindsDangerousOptionsOfAClient(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[string]string{"client-timeout": "warning", "client-cluster": "error"}, audit(t, s))
 
-	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{srv.Addr}, Protocol: 2, RouteByLatency: true, MaxRedirects: -1})
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{srv.Addr}, Protocol: 2, MaxRedirects: -1})
 	defer cluster.Close()
 	c, err := redisstore.New(cluster, redisstore.Options{})
 	require.NoError(t, err)
 	found := audit(t, c)
 	require.Equal(t, "warning", found["client-timeout"])
-	require.Equal(t, "error", found["client-replicas"])
 	require.Equal(t, "warning", found["client-reload"])
 
 	own, err := redisstore.Open(srv.URL()+"?mode=cluster", redisstore.Options{})

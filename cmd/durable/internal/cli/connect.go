@@ -206,7 +206,7 @@ func (c *connection) reading(ctx context.Context) (context.Context, *opened, err
 	if err != nil {
 		return ctx, nil, err
 	}
-	o, err := openConfig(ctx, cfg, set)
+	o, err := c.openConfig(ctx, cfg, set)
 	return store.Observe(ctx), o, err
 }
 
@@ -222,10 +222,10 @@ func (c *connection) receiving(ctx context.Context) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openConfig(ctx, cfg, set)
+	return c.openConfig(ctx, cfg, set)
 }
 
-func openConfig(ctx context.Context, cfg *durable.Config, set settings) (*opened, error) {
+func (c *connection) openConfig(ctx context.Context, cfg *durable.Config, set settings) (*opened, error) {
 	adapter, err := cfg.OpenAdapter(ctx)
 	if err != nil {
 		return nil, err
@@ -234,6 +234,7 @@ func openConfig(ctx context.Context, cfg *durable.Config, set settings) (*opened
 	if err != nil {
 		return nil, errors.Join(err, adapter.Close())
 	}
+	s.Say = c.say
 	return &opened{s, cfg, set}, nil
 }
 

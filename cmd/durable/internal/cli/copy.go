@@ -58,7 +58,7 @@ func (a *app) copyBetween(base context.Context, from, to string, args []string, 
 	if err != nil {
 		return err
 	}
-	target := connection{config: to}
+	target := connection{config: to, say: a.conn.say}
 	dst, err := a.openTarget(base, &target, o.DryRun)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/durablestate/durable/cmd/durable/internal/archive"
 	"github.com/durablestate/durable/cmd/durable/internal/ui"
 	"github.com/durablestate/durable/internal/redact"
+	"github.com/durablestate/durable/internal/store"
 )
 
 // The exit codes.
@@ -47,12 +48,11 @@ func exitCode(err error) int {
 		return 0
 	case errors.As(err, &f):
 		return f.code
-	case errors.Is(err, durable.ErrNotFound):
+	case store.OutcomeOf(err) == store.FirstBoot:
 		return exitNotFound
-	case errors.Is(err, durable.ErrCorrupt), errors.Is(err, durable.ErrLost), errors.Is(err, durable.ErrExpired), errors.Is(err, durable.ErrTooNew),
-		errors.Is(err, archive.ErrDamaged), errors.Is(err, archive.ErrTooNew):
+	case store.OutcomeOf(err) != store.Unreachable, errors.Is(err, archive.ErrDamaged), errors.Is(err, archive.ErrTooNew):
 		return exitUnsound
-	case errors.Is(err, durable.ErrFenced), errors.Is(err, durable.ErrConflict), errors.Is(err, durable.ErrLeaseHeld), errors.Is(err, ui.ErrDeclined):
+	case store.ClassOf(err) == store.Refused, errors.Is(err, ui.ErrDeclined):
 		return exitRefused
 	case errors.Is(err, durable.ErrInvalidID), strings.HasPrefix(err.Error(), "unknown command"), strings.HasPrefix(err.Error(), "required flag"):
 		return exitUsage

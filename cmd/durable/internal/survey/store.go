@@ -11,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/durablestate/durable"
@@ -25,6 +26,9 @@ type Store struct {
 	durable.Historian
 
 	Namespace string // "", "system/" or "system/replica/"
+
+	Say  func(format string, args ...any) // nil: nobody listens
+	told sync.Once                        // that something is less durable than configured
 }
 
 // New returns the store behind a.
@@ -34,7 +38,7 @@ func New(a durable.StateAdapter, namespace string) (*Store, error) {
 	if !ok1 || !ok2 {
 		return nil, errors.New("the adapter must have the capabilities Owner and Historian")
 	}
-	return &Store{a, o, h, namespace}, nil
+	return &Store{StateAdapter: a, Owner: o, Historian: h, Namespace: namespace}, nil
 }
 
 // Name returns the full id of a component that was named with or without its

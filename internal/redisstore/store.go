@@ -80,6 +80,7 @@ func New(client redis.UniversalClient, o Options) (*Store, error) {
 	s := configure(o)
 	s.client = client
 	if err := s.inspectClient(); err != nil {
+		s.cancel()
 		return nil, err
 	}
 	s.use(client)

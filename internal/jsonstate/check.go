@@ -130,18 +130,14 @@ func (c checker) checkFields(t reflect.Type, path string) (at, why string) {
 // refusedField says what the tag of f, or the lack of one, would lose.
 func refusedField(f field) string {
 	_, tagged := f.Tag.Lookup("json")
-	_, omitempty := option(f.StructField, "omitempty")
 	_, quoted := option(f.StructField, "string")
 	_, embed := option(f.StructField, "embed")
 	_, format := option(f.StructField, "format")
-	kind := f.Type.Kind()
 	switch {
 	case !f.IsExported():
 		return "JSON drops unexported fields; export it or tag it `json:\"-\"`"
 	case !tagged && (strings.Contains(string(f.Tag), `json:"`) || strings.HasPrefix(string(f.Tag), "json:")):
 		return "JSON does not see its tag, which is malformed; see go vet"
-	case omitempty && (kind == reflect.Map || kind == reflect.Slice):
-		return "omitempty makes empty come back as nil; use omitzero, or no option"
 	case quoted && !quotable(f.Type):
 		return fmt.Sprintf("JSON has no option string for %s", f.Type)
 	case embed, format:

@@ -1,6 +1,7 @@
 package jsonstate
 
 import (
+	"bytes"
 	"math"
 	"reflect"
 	"strings"
@@ -12,7 +13,6 @@ import (
 type judge struct {
 	equal func(a, b reflect.Value) bool // by a method; nil: there is none
 	locks bool                          // it guards itself, so nobody else may look inside
-	hides bool                          // it has unexported parts that may be no part of its value
 }
 
 var judges sync.Map // reflect.Type to *judge
@@ -21,52 +21,57 @@ func judgeOf(t reflect.Type) *judge {
 	if j, ok := judges.Load(t); ok {
 		return j.(*judge)
 	}
-	j := &judge{equal: equalMethod(t)}
-	j.look(t, false, map[reflect.Type]bool{})
+	j := &judge{equal: equalMethod(t), locks: holdsLock(t, map[reflect.Type]bool{})}
 	known, _ := judges.LoadOrStore(t, j)
 	return known.(*judge)
 }
 
-// look finds out what a t may have inside.
-func (j *judge) look(t reflect.Type, hidden bool, seen map[reflect.Type]bool) {
+// holdsLock reports that a t may have a lock or an atomic inside.
+func holdsLock(t reflect.Type, seen map[reflect.Type]bool) bool {
 	if seen[t] || t == timeType {
-		return
+		return false
 	}
 	seen[t] = true
 	if p := t.PkgPath(); p == "sync" || p == "sync/atomic" || strings.HasPrefix(p, "internal/") {
-		j.locks = j.locks || strings.HasPrefix(p, "sync")
-		return
+		return strings.HasPrefix(p, "sync")
 	}
 	switch t.Kind() {
-	case reflect.Chan, reflect.Func, reflect.UnsafePointer, reflect.Interface:
-		j.hides = true
-	case reflect.Pointer, reflect.Map:
-		j.hides = j.hides || hidden
-		j.look(t.Elem(), hidden, seen)
-	case reflect.Slice, reflect.Array:
-		j.look(t.Elem(), hidden, seen)
+	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Array:
+		return holdsLock(t.Elem(), seen)
 	case reflect.Struct:
 		for i := range t.NumField() {
-			f := t.Field(i)
-			j.look(f.Type, hidden || !f.IsExported(), seen)
+			if holdsLock(t.Field(i).Type, seen) {
+				return true
+			}
 		}
 	}
+	return false
 }
 
-func (j *judge) same(a, b reflect.Value) bool {
-	if _, differs := opaque.compare(a, b); !differs {
+// same reports that b, which was read from data, is as good as a. encoded is what
+// the methods of b make of it.
+func (j *judge) same(a, b reflect.Value, data []byte) bool {
+	stable := func() bool {
+		again, err := encoded(b.Addr().Interface())
+		return err == nil && bytes.Equal(again, data)
+	}
+	switch {
+	case j.locks:
+		return stable() || j.equal != nil && j.equal(a, b)
+	case j.equal != nil && j.equal(a, b):
 		return true
 	}
-	return j.equal != nil && j.equal(a, b)
+	c := comparison{inside: true}
+	_, differs := c.compare(a, b)
+	return !differs && (!c.caches || stable())
 }
 
-// equalMethod returns the comparison by a method Equal, Cmp or Compare that t or
-// *t has for others of its kind, nil if there is none.
+// equalMethod returns the comparison by a method Equal or Cmp that t or *t
+// has for others of its kind, nil if there is none.
 func equalMethod(t reflect.Type) func(a, b reflect.Value) bool {
 	for _, find := range []method{
 		func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Equal") },
 		func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Cmp") },
-		func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("Compare") },
 	} {
 		p := reflect.PointerTo(t)
 		m, ok := find(p)
@@ -92,20 +97,16 @@ func equalMethod(t reflect.Type) func(a, b reflect.Value) bool {
 // comparison tells a value from what came back.
 type comparison struct {
 	inside bool // a type that encodes itself, whose nil and empty are one
+	caches bool // set when one of the values has something unexported where the other has nothing
 }
-
-var (
-	typed  = comparison{}
-	opaque = comparison{inside: true}
-)
 
 // compare returns where two values of one type differ. A time is its instant and
 // its offset.
-func (c comparison) compare(a, b reflect.Value) (path string, differs bool) {
+func (c *comparison) compare(a, b reflect.Value) (path string, differs bool) {
 	return c.values(a, b, map[[2]uintptr]bool{})
 }
 
-func (c comparison) values(a, b reflect.Value, seen map[[2]uintptr]bool) (string, bool) {
+func (c *comparison) values(a, b reflect.Value, seen map[[2]uintptr]bool) (string, bool) {
 	t := a.Type()
 	switch {
 	case t == timeType:
@@ -126,16 +127,8 @@ func (c comparison) values(a, b reflect.Value, seen map[[2]uintptr]bool) (string
 		return c.maps(a, b, seen)
 	case reflect.Struct:
 		for i := range t.NumField() {
-			f := t.Field(i)
-			if !c.inside && skipped(f) {
-				continue
-			}
-			as := c
-			if _, omitzero := option(f, "omitzero"); omitzero && b.Field(i).IsZero() {
-				as = opaque // it was left out, so nobody has looked inside
-			}
-			if at, differs := as.values(a.Field(i), b.Field(i), seen); differs {
-				return "." + f.Name + at, true
+			if at, differs := c.field(t.Field(i), a.Field(i), b.Field(i), seen); differs {
+				return "." + t.Field(i).Name + at, true
 			}
 		}
 		return "", false
@@ -143,7 +136,35 @@ func (c comparison) values(a, b reflect.Value, seen map[[2]uintptr]bool) (string
 	return "", !a.Equal(b)
 }
 
-func (c comparison) pointed(a, b reflect.Value, seen map[[2]uintptr]bool) (string, bool) {
+// field compares a field of two structs.
+func (c *comparison) field(f reflect.StructField, a, b reflect.Value, seen map[[2]uintptr]bool) (string, bool) {
+	_, omitzero := option(f, "omitzero")
+	_, omitempty := option(f, "omitempty")
+	switch {
+	case c.inside && !f.IsExported() && a.Kind() != reflect.Slice && nothing(a) != nothing(b):
+		c.caches = true
+		return "", false
+	case c.inside:
+	case skipped(f), omitempty && nothing(a) && nothing(b):
+		return "", false
+	case omitzero && b.IsZero(): // it was left out, so nobody has looked inside
+		return (&comparison{inside: true}).values(a, b, seen)
+	}
+	return c.values(a, b, seen)
+}
+
+// nothing reports that v refers to nothing.
+func nothing(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		return v.IsNil()
+	case reflect.Map, reflect.Slice:
+		return v.Len() == 0
+	}
+	return false
+}
+
+func (c *comparison) pointed(a, b reflect.Value, seen map[[2]uintptr]bool) (string, bool) {
 	if a.IsNil() || b.IsNil() {
 		return "", a.IsNil() != b.IsNil()
 	}
@@ -160,7 +181,7 @@ func (c comparison) pointed(a, b reflect.Value, seen map[[2]uintptr]bool) (strin
 	return c.values(a, b, seen)
 }
 
-func (c comparison) elements(a, b reflect.Value, seen map[[2]uintptr]bool) (string, bool) {
+func (c *comparison) elements(a, b reflect.Value, seen map[[2]uintptr]bool) (string, bool) {
 	if a.Len() != b.Len() || a.Kind() == reflect.Slice && !c.inside && a.IsNil() != b.IsNil() {
 		return "", true
 	}
@@ -172,7 +193,7 @@ func (c comparison) elements(a, b reflect.Value, seen map[[2]uintptr]bool) (stri
 	return "", false
 }
 
-func (c comparison) maps(a, b reflect.Value, seen map[[2]uintptr]bool) (string, bool) {
+func (c *comparison) maps(a, b reflect.Value, seen map[[2]uintptr]bool) (string, bool) {
 	if a.Len() != b.Len() || !c.inside && a.IsNil() != b.IsNil() {
 		return "", true
 	}

@@ -103,7 +103,7 @@ func (p *plan) checkReadBack(state reflect.Value, data []byte) error {
 	if err := jsonv2.Unmarshal(data, back.Interface(), p.decode); err != nil {
 		return err
 	}
-	if at, differs := typed.compare(state, back.Elem()); differs {
+	if at, differs := new(comparison).compare(state, back.Elem()); differs {
 		return refusal{path: at, why: "JSON cannot tell it from another value, as a pointer to nil from nil"}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"net"
 	"reflect"
 	"strings"
 	"testing"
@@ -56,7 +57,7 @@ func TestNothingThatWouldChangeIsAcknowledged(t *testing.T) {
 	}
 	circle := &node{}
 	circle.Next = circle
-	none := []int(nil)
+	none, half := []int(nil), 21.54
 	for name, c := range map[string]struct {
 		state any
 		want  string
@@ -89,12 +90,17 @@ func TestNothingThatWouldChangeIsAcknowledged(t *testing.T) {
 		"a tag that JSON ignores": {&struct {
 			A int `json:"a'b"`
 		}{1}, "type: "},
-		"a tag without quotes":   {reflect.New(reflect.StructOf([]reflect.StructField{{Name: "A", Type: reflect.TypeFor[int](), Tag: "json:a"}})).Interface(), "type: field A"},
-		"two fields of one name": {&both{}, "type: field right.ID"},
-		"empty under omitempty": {&struct {
-			M map[string]int `json:",omitempty"`
-		}{map[string]int{}}, "type: field M"},
-		"what IsZero wrongly says is zero": {&hasZero{zeroish{-1}}, "value: cannot encode field Z"},
+		"a tag without quotes":                             {reflect.New(reflect.StructOf([]reflect.StructField{{Name: "A", Type: reflect.TypeFor[int](), Tag: "json:a"}})).Interface(), "type: field A"},
+		"two fields of one name":                           {&both{}, "type: field right.ID"},
+		"a part that its JSON leaves out, beside a cache":  {hold(indexed{A: 1, B: 2, index: map[string]int{"a": 1}}), "value: cannot encode field Field"},
+		"an unexported map of which JSON has the keys":     {hold(tally{map[string]int{secret: 2}}), "value: cannot encode field Field"},
+		"a value behind an unexported pointer that rounds": {hold(boxed{&half}), "value: cannot encode field Field"},
+		"an order that is taken for equality":              {hold(job{1, "a"}), "value: cannot encode field Field"},
+		"methods of an embedded pointer":                   {&struct{ *time.Time }{&minute}, "type: field Time"},
+		"a method that names what it refuses":              {hold([]telltale{secret}), "value: cannot encode field Field[0]: a method of jsonstate_test.telltale that writes it returned an error (*errors.errorString)"},
+		"a key that names itself":                          {hold(map[jsonKeyed]int{{secret}: 1}), "value: cannot encode field Field: a method of jsonstate_test.jsonKeyed"},
+		"an address that names itself":                     {hold(net.IP(secret)), "value: cannot encode field Field: a method of net.IP"},
+		"what IsZero wrongly says is zero":                 {&hasZero{zeroish{-1}}, "value: cannot encode field Z"},
 		"an option without a meaning": {&struct {
 			L []int `json:",string"`
 		}{}, "type: field L"},
@@ -134,10 +140,12 @@ func TestWhatIsOrdinaryIsAccepted(t *testing.T) {
 		"the text null": &struct {
 			P *string `json:",string"`
 		}{&text},
-		"a pointer that is nil": hold((*nullable)(nil)),
-		"an embedded pointer":   &[]withPointer{{}, {&Base{}}},
-		"a chain of 9,000":      &node{&node{}},
-		"a root that is nil":    new(map[string]any),
+		"a pointer that is nil":                      hold((*nullable)(nil)),
+		"an embedded pointer":                        &[]withPointer{{}, {&Base{}}},
+		"a cache that is not filled when it is read": hold(indexed{A: 1, index: map[string]int{"a": 1}}),
+		"options that are in every other program":    &[]frequent{{}, {Tags: []string{"a"}, Left: map[string]int{"a": 1}, At: utc, Next: &frequent{Name: "b"}}},
+		"a chain of 9,000":                           &node{&node{}},
+		"a root that is nil":                         new(map[string]any),
 	} {
 		require.Empty(t, outcome(t, state), name)
 	}

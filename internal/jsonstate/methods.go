@@ -44,9 +44,12 @@ func (c checker) checkPromoted(t reflect.Type, path string, m method) (at, why s
 	if from < 0 || declares(t, m) {
 		return "", ""
 	}
+	name, _ := m(reflect.PointerTo(t))
+	if f := t.Field(from); f.Type.Kind() == reflect.Pointer {
+		return path + "." + f.Name, fmt.Sprintf("the %s of %s is that of an embedded pointer, which is nil when the state is read; give that field a name", name.Name, t)
+	}
 	for i := range t.NumField() {
 		if f := t.Field(i); i != from && !skipped(f) {
-			name, _ := m(reflect.PointerTo(t))
 			return path + "." + f.Name, fmt.Sprintf("JSON drops it, because the %s of %s is that of the embedded %s; give that field a name, or %s methods of its own",
 				name.Name, t, t.Field(from).Type, t)
 		}

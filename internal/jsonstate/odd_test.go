@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -82,6 +84,25 @@ type (
 	tagged     struct {
 		A int `json:"a,omitempty"`
 		B int `json:"A"`
+	}
+	indexed struct { // its JSON has A only
+		A, B  int
+		index map[string]int
+	}
+	tally struct{ m map[string]int } // its JSON has the keys only
+	boxed struct{ v *float64 }       // its JSON has one digit
+	job   struct {                   // its JSON has Rank only, by which jobs are put in order
+		Rank int
+		Name string
+	}
+	telltale  string             // its method fails, and says for what
+	jsonKeyed struct{ S string } // likewise, as a key
+	frequent  struct {
+		Name string         `json:"name,omitempty"`
+		Tags []string       `json:"tags,omitempty"`
+		Left map[string]int `json:"left,omitempty"`
+		At   time.Time      `json:"at,omitzero"`
+		Next *frequent      `json:"next,omitempty"`
 	}
 	octets []octet
 	octet  byte
@@ -186,6 +207,36 @@ func (d *day) UnmarshalText(b []byte) (err error) {
 
 func (c cached) MarshalJSON() ([]byte, error)  { return json.Marshal(c.n) }
 func (c *cached) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &c.n) }
+
+func (x indexed) MarshalJSON() ([]byte, error)  { return json.Marshal(x.A) }
+func (x *indexed) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &x.A) }
+
+func (t tally) MarshalJSON() ([]byte, error) { return json.Marshal(slices.Sorted(maps.Keys(t.m))) }
+func (t *tally) UnmarshalJSON(b []byte) error {
+	var keys []string
+	err := json.Unmarshal(b, &keys)
+	t.m = map[string]int{}
+	for _, k := range keys {
+		t.m[k] = 1
+	}
+	return err
+}
+
+func (x boxed) MarshalText() ([]byte, error) { return rounded{*x.v}.MarshalText() }
+func (x *boxed) UnmarshalText(b []byte) error {
+	x.v = new(float64)
+	return json.Unmarshal(b, x.v)
+}
+
+func (j job) Compare(other job) int         { return j.Rank - other.Rank }
+func (j job) MarshalJSON() ([]byte, error)  { return json.Marshal(j.Rank) }
+func (j *job) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &j.Rank) }
+
+func (t telltale) MarshalJSON() ([]byte, error)  { return nil, errors.New("bad " + string(t)) }
+func (t *telltale) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, (*string)(t)) }
+
+func (k jsonKeyed) MarshalText() ([]byte, error)  { return nil, errors.New("bad " + k.S) }
+func (k *jsonKeyed) UnmarshalText(b []byte) error { k.S = string(b); return nil }
 
 func (g *guarded) MarshalJSON() ([]byte, error) {
 	g.mu.Lock()

@@ -20,14 +20,23 @@ const (
 const maxPath = 100
 
 // refusal says why a value is not encoded, and where, seen from the caller.
-type refusal struct{ path, why string }
+type refusal struct {
+	path, why string
+	cause     error // what a method returned, which may hold some of the state and is not told
+}
+
+// failed says that a method of *v that writes it returned err.
+func failed(v any, err error) refusal {
+	return refusal{why: fmt.Sprintf("a method of %s that writes it returned an error (%T)", reflect.TypeOf(v).Elem(), err), cause: err}
+}
 
 func (r refusal) Error() string { return "cannot encode " + place(r.path) + ": " + r.why }
 
 // within adds where err happened, as far as a reader follows.
 func within(path string, err error) error {
 	if r, ok := err.(refusal); ok && len(r.path) < maxPath {
-		return refusal{path + r.path, r.why}
+		r.path = path + r.path
+		return r
 	}
 	return err
 }
@@ -50,8 +59,13 @@ func encodeError(t reflect.Type, err error) error {
 	default:
 		r.why = text
 	}
-	return r
+	return refused{r}
 }
+
+// refused is a refusal as the program gets it.
+type refused struct{ refusal }
+
+func (r refused) Unwrap() error { return r.cause }
 
 // position returns where a coder failed, and the error without that.
 func position(err error) (at jsontext.Pointer, cause error) {

@@ -45,6 +45,9 @@ func told(a, b reflect.Value, behindAny bool) (at string, differs bool) {
 		return told(reflect.ValueOf(x.Time), reflect.ValueOf(b.Interface().(withTime).Time), false)
 	case cached: // its cache is unexported, and no part of its JSON
 		return "", x.n != b.Interface().(cached).n
+	case indexed:
+		y := b.Interface().(indexed)
+		return "", x.A != y.A || x.B != y.B
 	case *guarded:
 		y := b.Interface().(*guarded)
 		return "", (x == nil) != (y == nil) || x != nil && x.n != y.n
@@ -115,8 +118,9 @@ func toldFields(a, b reflect.Value) (at string, differs bool) {
 			continue
 		}
 		x, y := open(a.Field(i)), open(b.Field(i))
-		if x.IsZero() && y.IsZero() && strings.Contains(f.Tag.Get("json"), "omit") {
-			continue // the sign of a zero that is left out is excepted
+		if left := strings.Contains(f.Tag.Get("json"), "omitempty"); x.IsZero() && y.IsZero() && strings.Contains(f.Tag.Get("json"), "omit") ||
+			left && (x.Kind() == reflect.Slice || x.Kind() == reflect.Map) && x.Len() == 0 && y.IsNil() {
+			continue // the sign of a zero that is left out is excepted, and nil against empty
 		}
 		if x.Type() == reflect.TypeFor[time.Time]() && strings.Contains(f.Tag.Get("json"), "omitzero") &&
 			x.Interface().(time.Time).IsZero() && y.IsZero() {

@@ -24,8 +24,9 @@ import (
 // whatever they do other than return is the error of that call. None is left when
 // Close returns, except one that such a call keeps from returning.
 type Checkpointer struct {
-	inside func() *engine.Engine // behind a func it is out of the reach of whatever prints or dumps a Checkpointer
-	closed func() error          // closes once
+	inside   func() *engine.Engine // behind a func it is out of the reach of whatever prints or dumps a Checkpointer
+	closed   func() error          // closes once
+	shortTTL error                 // why Start refuses
 }
 
 var errNoCheckpointer = errors.New("this Checkpointer is nil or a zero value; make one with New or Config.Open")
@@ -50,20 +51,21 @@ func newEngine(a StateAdapter, o Options, invalid error) *engine.Engine {
 
 // New returns a Checkpointer that keeps its components' state in a. Nil opts
 // mean the defaults; wrong ones, and an adapter that is nil or was not opened, are
-// reported, all at once, by Register, Restore, Start and whatever else is called. The
-// TTL of the adapter must be at least three times the longest interval; below ten
-// times, New warns. It does not touch the store and starts nothing. The caller closes
+// reported, all at once, by Register, Restore, Start and whatever else is called. A TTL
+// of the adapter below three times the longest interval is refused by Start, because
+// states would expire between two checkpoints; below ten times, New warns. It does not touch the store and starts nothing. The caller closes
 // a, after the Checkpointer.
 func New(a StateAdapter, opts *Options) *Checkpointer {
 	o := given(opts)
-	invalid := o.invalid(a)
+	invalid, ttl := o.invalid(a), ownOf(a).lifetime()
 	if invalid == nil {
-		o.warnOfTTL(ownOf(a).lifetime())
+		o.warnOfTTL(ttl)
 		o.warnOfSpillTTL()
 	}
 	e := newEngine(a, o, invalid)
 	return &Checkpointer{
-		inside: func() *engine.Engine { return e },
+		inside:   func() *engine.Engine { return e },
+		shortTTL: o.shortTTL(ttl),
 		closed: sync.OnceValue(func() error {
 			unsaved, err := e.Close()
 			if len(unsaved) == 0 {
@@ -77,7 +79,7 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 // invalid says what is wrong with o for a Checkpointer on a, and with a.
 func (o *Options) invalid(a StateAdapter) error {
 	ours := ownOf(a)
-	c := o.check(ours.lifetime())
+	c := o.check()
 	if isNil(a) {
 		c.Refuse("New", "needs an adapter, not nil")
 	} else if where := location(a); sameAdapter(a, o.Spill) || where != "" && where == location(o.Spill) {
@@ -137,8 +139,14 @@ func (c *Checkpointer) Restore(ctx context.Context, componentIDs ...string) (Rep
 // Start begins the periodic checkpoints. Each component is saved once within
 // its first interval, at a random moment, and then every interval if it changed;
 // an unchanged one is kept alive in the store. It is ErrNotRestored unless every
-// registered component was restored. Starting again does nothing.
-func (c *Checkpointer) Start() error { return c.in().Start() }
+// registered component was restored, and an error about a TTL that is too short for
+// the intervals. Starting again does nothing.
+func (c *Checkpointer) Start() error {
+	if c != nil && c.shortTTL != nil {
+		return fmt.Errorf("durable: start: %w", c.shortTTL)
+	}
+	return c.in().Start()
+}
 
 // Do runs one unit of work: fn may take a message, change several components and
 // advance the offset. With Options.Consistent no checkpoint has a part of what fn

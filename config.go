@@ -144,7 +144,7 @@ func (c *Config) check() error {
 	if c.block.Adapter == "file" { // where state does not expire
 		ttl = 0
 	}
-	if err := c.Options.check(ttl).Err(); err != nil {
+	if err := errors.Join(c.Options.check().Err(), c.Options.shortTTL(ttl)); err != nil {
 		return &Error{Op: "configure", Err: err}
 	}
 	return nil

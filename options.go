@@ -3,6 +3,7 @@ package durable
 import (
 	"cmp"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -129,8 +130,8 @@ func (o Options) engine() engine.Options {
 	return e
 }
 
-// check gathers what is wrong with o by itself, and for an adapter of that TTL.
-func (o *Options) check(ttl time.Duration) *limits.Check {
+// check gathers what is wrong with o by itself.
+func (o *Options) check() *limits.Check {
 	c := &limits.Check{Name: optionName}
 	c.Text("system", o.System)
 	c.Text("replica", o.Replica)
@@ -154,7 +155,7 @@ func (o *Options) check(ttl time.Duration) *limits.Check {
 	if isNil(o.Spill) && o.Spill != nil {
 		c.Refuse("Options.Spill", "is a nil %T; leave the field out", o.Spill)
 	}
-	c.Together(o.together(ttl))
+	c.Together(o.together(0)) // Start asks for the TTL
 	return c
 }
 
@@ -176,6 +177,14 @@ func optionName(l *limits.Limit) string {
 		return "the adapter's TTL"
 	}
 	return "Options." + l.Field
+}
+
+// shortTTL is not nil if states could expire between two checkpoints.
+func (o *Options) shortTTL(ttl time.Duration) error {
+	if text := o.together(ttl).ShortTTL(limits.RefuseTTLBelow, optionNameOf); text != "" {
+		return errors.New("the adapter's TTL " + text)
+	}
+	return nil
 }
 
 // warnOfTTL warns of a TTL that an outage soon outlasts.

@@ -64,14 +64,22 @@ func TestOptionsThatMeanNothingTogetherAreRefused(t *testing.T) {
 	require.Contains(t, refusal(t, a, &durable.Options{Spill: a}), "Options.Spill must not be the adapter itself")
 }
 
-func TestATTLThatAnOutageOutlastsIsRefusedInCodeToo(t *testing.T) {
+func TestATTLThatEndsBetweenTwoCheckpointsIsRefusedByStart(t *testing.T) {
 	a := durable.NewMemoryAdapter(&durable.MemoryOptions{TTL: time.Minute})
 	want := "the adapter's TTL 1m0s is below 3 times the longest Options.Interval (1m0s)"
-	require.Contains(t, refusal(t, a, &durable.Options{}), want, "the default interval counts")
-	require.Contains(t, refusal(t, wrapped{a}, &durable.Options{}), want, "through a wrapper")
-	require.Contains(t, refusal(t, a, &durable.Options{
+	refuse := func(a durable.StateAdapter, o *durable.Options) {
+		cp := durable.New(a, o)
+		require.NoError(t, cp.Register("slow", &durable.StatefulComponent[int]{}))
+		_, err := cp.Restore(t.Context())
+		require.NoError(t, err, "without Start nothing waits for an interval")
+		require.ErrorContains(t, cp.Start(), want)
+		require.NoError(t, cp.Close())
+	}
+	refuse(a, &durable.Options{})
+	refuse(wrapped{a}, &durable.Options{})
+	refuse(a, &durable.Options{
 		Interval: time.Second, Components: map[string]durable.ComponentOptions{"slow": {Interval: time.Minute}},
-	}), want)
+	})
 	j := &testkit.Journal{}
 	o := j.Options()
 	o.Interval = 7 * time.Second

@@ -2,7 +2,9 @@ package durable
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/durablestate/durable/internal/engine/report"
@@ -28,6 +30,8 @@ type Report struct {
 	// neither with Close nor after three intervals of work. It is 0 without
 	// Options.MaxCrashRestarts.
 	CrashRestarts int
+
+	places *places // of Results; nil: a program has made the report
 }
 
 func newReport(r report.Report) Report {
@@ -37,17 +41,39 @@ func newReport(r report.Report) Report {
 			SavedAt: res.SavedAt, Age: res.Age, Schema: res.Schema, Skipped: res.Skipped, Unknown: res.Unknown, Err: res.Err,
 		}
 	})
-	return Report{Results: results, CleanShutdown: r.CleanShutdown, Predecessor: r.Predecessor, Unregistered: r.Unregistered, CrashRestarts: r.CrashRestarts}
+	return Report{Results: results, CleanShutdown: r.CleanShutdown, Predecessor: r.Predecessor, Unregistered: r.Unregistered, CrashRestarts: r.CrashRestarts, places: &places{}}
 }
 
-// Component returns the result of one component.
+// Component returns the result of one component. What it costs to find one that there
+// is does not depend on how many there are.
 func (r Report) Component(id string) (RestoreResult, bool) {
-	for _, res := range r.Results {
-		if res.ComponentID == id {
-			return res, true
-		}
+	if i, ok := r.places.find(r.Results, id); ok {
+		return r.Results[i], true
 	}
 	return RestoreResult{}, false
+}
+
+// places are those of results, by the ids of their components.
+type places struct {
+	once sync.Once
+	of   map[string]int
+}
+
+// find returns the place of id in results, which may have been changed since.
+func (p *places) find(results []RestoreResult, id string) (int, bool) {
+	if p != nil {
+		p.once.Do(func() {
+			p.of = make(map[string]int, len(results))
+			for i := range results {
+				p.of[results[i].ComponentID] = i
+			}
+		})
+		if i, ok := p.of[id]; ok && i < len(results) && results[i].ComponentID == id {
+			return i, true
+		}
+	}
+	i := slices.IndexFunc(results, func(r RestoreResult) bool { return r.ComponentID == id })
+	return i, i >= 0
 }
 
 // RestoreResult is the outcome for one component. Where a restore failed before it came

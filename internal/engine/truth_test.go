@@ -151,3 +151,26 @@ func TestAnotherRestoreTellsOfTheSamePredecessor(t *testing.T) {
 		require.NoError(t, h.Close())
 	})
 }
+
+func TestAReportFindsItsComponentsAlsoWhenItWasChanged(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		d := testkit.StartDuo(t, durable.NewMemoryAdapter(nil), testkit.Quiet())
+		r := d.Report
+		find := func(id string, want bool) {
+			t.Helper()
+			res, ok := r.Component(id)
+			require.Equal(t, want, ok, id)
+			require.Equal(t, want, res.ComponentID == id)
+		}
+		find("left", true)
+		find("neither", false)
+		r.Results = append([]durable.RestoreResult{{ComponentID: "third"}}, r.Results[1:]...)
+		find("left", false)
+		find("right", true)
+		find("third", true)
+		r = durable.Report{Results: []durable.RestoreResult{{ComponentID: "only"}}}
+		find("only", true)
+		find("left", false)
+		require.NoError(t, d.Close())
+	})
+}

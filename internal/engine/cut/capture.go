@@ -115,11 +115,27 @@ func (s *Set) each(ctx context.Context, shots []*shot, do func(*shot)) error {
 			return fmt.Errorf("%s: %w", blame(todo), ctx.Err())
 		}
 	}
+	return failures(todo)
+}
+
+// mostNamed bounds how many components an error of the set names: it is the error of
+// every one of them.
+const mostNamed = 10
+
+// failures joins the errors of shots.
+func failures(shots []*shot) error {
 	var errs []error
-	for _, x := range todo {
-		if x.err != nil {
+	failed := 0
+	for _, x := range shots {
+		if x.err == nil {
+			continue
+		}
+		if failed++; failed <= mostNamed {
 			errs = append(errs, fmt.Errorf("component %q: %w", x.p.source.ID(), x.err))
 		}
+	}
+	if failed > mostNamed {
+		errs = append(errs, fmt.Errorf("and %d more components", failed-mostNamed))
 	}
 	return errors.Join(errs...)
 }

@@ -144,19 +144,22 @@ func (s *Set) explainSize(err error) error {
 // Status returns what is known of each component, and of the set, last.
 func (s *Set) Status() []report.Status {
 	whole, uncertain := s.Saver.Status(), s.Saver.Uncertain()
+	parts := s.list()
+	all := make([]report.Status, 0, len(parts)+1)
+	for _, p := range parts { // the lock only for each, since saves need it
+		all = append(all, s.statusOf(p, whole, uncertain))
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make([]report.Status, 0, len(s.parts)+1)
-	for _, p := range s.parts {
-		all = append(all, p.status(whole, uncertain))
-	}
 	whole.Pause = s.held
 	return append(all, whole)
 }
 
-// status is that of the set with what is the part's own. The caller holds its mu.
-func (p *Part) status(whole report.Status, uncertain bool) report.Status {
+// statusOf is that of the set with what is the part's own.
+func (s *Set) statusOf(p *Part, whole report.Status, uncertain bool) report.Status {
 	st, own := whole, p.own.StoredStatus()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	st.ComponentID, st.Pause = p.source.ID(), p.cost
 	if whole.Saves == 0 { // what was restored, from wherever
 		st.Version, st.SavedAt, st.Bytes = own.Version, own.SavedAt, own.Bytes

@@ -235,7 +235,8 @@ func calling(a any) caller {
 	return foreign.Call
 }
 
-// isOurs reports that a is one of the three adapters, and in nothing else.
+// isOurs reports that a is one of the three adapters, in nothing else, and calls no
+// code of others.
 func isOurs(a any) bool {
 	ours, ok := a.(interface{ in() inside })
 	return ok && any(ours.in().self) == a

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -137,6 +138,15 @@ func TestAFurtherCheckDecidesAboutReadinessOnly(t *testing.T) {
 	require.False(t, status(t, h).Ready)
 	code, _ = get(t, h, "/healthz")
 	require.Equal(t, http.StatusOK, code)
+}
+
+func TestACheckThatDoesNotReturnIsNotReady(t *testing.T) {
+	cp, _ := newProgram(t, durable.NewMemoryAdapter(nil), "one")
+	for _, wrong := range []func(){runtime.Goexit, func() { panic("boom") }} {
+		code, body := get(t, healthhttp.Handler(cp, func() error { wrong(); return nil }), "/readyz")
+		require.Equal(t, http.StatusServiceUnavailable, code)
+		require.Contains(t, body, "a check")
+	}
 }
 
 func status(t *testing.T, h http.Handler) (s healthhttp.Status) {

@@ -30,6 +30,13 @@ type Adapter struct {
 	seen   atomic.Uint64 // greatest epoch seen in any answer or request
 }
 
+// Borrows reports that the store calls code that is not ours: of a client that somebody
+// lends it.
+func (a *Adapter) Borrows() bool {
+	b, ok := a.Store.(interface{ Borrows() bool })
+	return ok && b.Borrows()
+}
+
 // Save stores s as the newest snapshot of id. It fills a zero Epoch or Version in
 // from the fence.
 func (a *Adapter) Save(ctx context.Context, id string, s *store.Snapshot) error {

@@ -36,6 +36,7 @@ type job struct {
 	until    time.Time     // the end of its caller's patience, if he sends it himself
 	given    bool          // its caller has left; protected by batcher.mu
 	failed   error         // of the whole pipeline
+	broken   error         // why nothing is known: the client's code did not return
 	short    error         // stored, but not confirmed by enough
 	done     chan struct{}
 }
@@ -105,6 +106,9 @@ func (j *job) found() int {
 // leave its commands without an error and without a reply: go-redis takes a
 // sentinel's error, which wraps redis.Nil, for a reply.
 func (j *job) err() error {
+	if j.broken != nil {
+		return j.broken
+	}
 	if !j.isScript() {
 		return j.readErr()
 	}

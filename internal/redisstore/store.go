@@ -19,6 +19,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/durablestate/durable/internal/foreign"
 	"github.com/durablestate/durable/internal/redact"
 	"github.com/durablestate/durable/internal/store"
 )
@@ -244,8 +245,26 @@ func (s *Store) pause(ctx context.Context, n int) bool {
 	return false
 }
 
-// run sends a batch and gives it the time its bytes need.
+// Borrows reports that the client is the caller's, with whatever hooks that has.
+func (s *Store) Borrows() bool { return !s.owned }
+
+// run sends a batch. A hook of a borrowed client that does not return leaves each job
+// in doubt.
 func (s *Store) run(batch []*job) {
+	if s.owned {
+		s.send(batch)
+		return
+	}
+	err := foreign.Call("the Redis client", func() error { s.send(batch); return nil })
+	if err != nil {
+		for _, j := range batch {
+			j.broken = err
+		}
+	}
+}
+
+// send sends a batch and gives it the time its bytes need.
+func (s *Store) send(batch []*job) {
 	size, largest, wait := 0, 0, tryTime
 	for _, j := range batch {
 		size, wait = size+j.size, max(wait, j.patience)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/durablestate/durable/internal/foreign"
 )
 
 const (
@@ -76,7 +78,9 @@ func (t *topology) ask(limit time.Duration, ended chan struct{}) {
 	q := &question{limit: limit}
 	ctx, cancel := context.WithTimeout(context.WithValue(t.ctx, question{}, q), longAskTime)
 	defer cancel()
-	_ = t.client.ForEachMaster(ctx, func(context.Context, *redis.Client) error { return nil }) // it reloads, and waits for that
+	_ = foreign.Call("the Redis client", func() error { // it reloads, and waits for that
+		return t.client.ForEachMaster(ctx, func(context.Context, *redis.Client) error { return nil })
+	})
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.wait = askTime; !q.answered {

@@ -46,6 +46,7 @@ type Engine struct {
 	due      *schedule.Schedule[*saver.Saver]
 	routines *wait.Routines
 	registry *registry
+	arrivals sync.Map                                 // what restores have announced; see component.Profile
 	profiles map[component.Profile]*component.Profile // of all members that are alike; guarded by joining
 
 	unknown func() error // what Options.Components has and nobody registered

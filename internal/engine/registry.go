@@ -23,9 +23,8 @@ import (
 // member is a registered component, and the saver of its state by itself. With
 // Options.Consistent that saver only tells what was found of it by itself.
 type member struct {
-	component.Registered
-	own   saver.Saver
-	place uint32 // in the registry's order
+	component.Registered // its Order is that of the registry
+	own                  saver.Saver
 }
 
 // registry has the members in the order of registration, and finds one by its id,
@@ -89,7 +88,7 @@ func (r *registry) forget(id string, comp component.Component) {
 func (r *registry) add(id string, m *member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m.place = uint32(len(r.order))
+	m.Order = uint32(len(r.order))
 	r.byID[id] = m
 	r.order = append(r.order, m)
 	r.members.Add(1)
@@ -101,7 +100,7 @@ func (r *registry) remove(m *member) {
 	defer r.mu.Unlock()
 	delete(r.byID, m.ID())
 	r.forget(m.ID(), m.Outer())
-	r.order[m.place] = nil
+	r.order[m.Order] = nil
 	r.removed++
 	r.members.Add(-1)
 	if r.removed <= len(r.order)/2 {
@@ -110,7 +109,7 @@ func (r *registry) remove(m *member) {
 	left := make([]*member, 0, len(r.order)-r.removed) // a new one: all may be reading the old one
 	for _, m := range r.order {
 		if m != nil {
-			m.place = uint32(len(left))
+			m.Order = uint32(len(left))
 			left = append(left, m)
 		}
 	}
@@ -234,7 +233,7 @@ func (e *Engine) add(id string, comp component.Component, cell component.Cell, w
 func (e *Engine) newMember(id, name string, comp component.Component, cell component.Cell) (*member, error) {
 	own := e.opts.Components[id]
 	p := component.Profile{
-		Log: e.opts.Logger, Prefix: len(name) - len(id), Promoted: component.Promoted(comp, cell),
+		Log: e.opts.Logger, Arrivals: &e.arrivals, Prefix: len(name) - len(id), Promoted: component.Promoted(comp, cell),
 		Interval: cmp.Or(own.Interval, e.opts.Interval), Policy: cmp.Or(own.Restore, e.opts.Restore),
 	}
 	e.joining.Lock()

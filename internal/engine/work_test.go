@@ -93,8 +93,8 @@ var steps = []struct {
 		require.NoError(t, err)
 	}},
 	{"Close, the store being down", func(t *testing.T, c *crowd) {
-		c.change()
 		c.store.down.Store(true)
+		c.change()
 		unsaved, _ := c.Close()
 		require.GreaterOrEqual(t, len(unsaved), len(c.ids))
 	}},

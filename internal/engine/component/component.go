@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"log/slog"
 	"reflect"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -53,7 +54,8 @@ type Profile struct {
 	Prefix   int // length of what precedes the id in the name
 	Interval time.Duration
 	Policy   store.Policy
-	Promoted bool // SnapshotState is that of the Cell, so a clone of its state is all there is to capture
+	Arrivals *sync.Map // of *Registered: what a restore has announced, while it lasts
+	Promoted bool      // SnapshotState is that of the Cell, so a clone of its state is all there is to capture
 }
 
 // Registered is one registered component. A program may have a million of them of
@@ -62,13 +64,14 @@ type Registered struct {
 	name string // as the adapter knows it
 	comp Component
 	*Profile
-	saver   Saver
-	arrival atomic.Pointer[Arrival]
+	saver Saver
 
 	cell   Cell        // nil: it does not count its changes
 	hiding atomic.Bool // its last snapshot may tell more than the cell counts
 
 	restores restores
+
+	Order uint32 // of registration; of whoever keeps it in an order
 }
 
 // Saver is what saves the component: its own, or that of the set.
@@ -150,7 +153,10 @@ func (r *Registered) TakeArrival() *Arrival {
 	if r == nil {
 		return nil
 	}
-	return r.arrival.Swap(nil)
+	if a, ok := r.Arrivals.LoadAndDelete(r); ok {
+		return a.(*Arrival)
+	}
+	return nil
 }
 
 // Counts reports that the component counts its changes.
@@ -243,8 +249,8 @@ func (r *Registered) apply(s *store.Snapshot) (changes uint64, unknown []string,
 		return 0, nil, r.comp.RestoreState(data)
 	}
 	a := &Arrival{Codec: s.Codec, Changes: r.cell.ChangeCount()}
-	r.arrival.Store(a)
-	defer r.arrival.Store(nil)
+	r.Arrivals.Store(r, a)
+	defer r.Arrivals.Delete(r)
 	err = r.comp.RestoreState(data)
 	return a.Changes, a.Unknown, err
 }

@@ -143,9 +143,9 @@ func (s *Saver) record(done attempt, err error, losses uint32, now time.Time) (b
 	before = s.copy
 	switch {
 	case err != nil:
-		s.failures++
+		s.failures.add()
 	case done.op == "skip":
-		s.skips++
+		s.skips.add()
 	default:
 		s.saves++
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -38,13 +39,13 @@ type Saver struct {
 	extras      *extras // nil: nothing
 	lastCurrent instant // the stored copy was known to be current then
 	lastSeen    instant // and was seen in the store then
-	skips       uint64
 	copy        Copy
 	phase       phase
 	ever        bool // it was restored once
 
 	place           schedule.Place // guarded by the schedule
-	saves, failures uint64
+	skips, failures tally
+	saves           uint64
 }
 
 // phase says whether a Saver may save.
@@ -76,6 +77,15 @@ type extras struct {
 	// Until it is restored.
 	asked bool   // a Restore was asked for
 	setUp uint64 // change count at that moment
+}
+
+// tally counts what is rare for one state, and no further than it can.
+type tally uint32
+
+func (n *tally) add() {
+	if *n < math.MaxUint32 {
+		*n++
+	}
 }
 
 // Init makes s the saver of subject.
@@ -115,7 +125,7 @@ func (s *Saver) skip(now time.Time) bool {
 	if !s.upToDate(now) {
 		return false
 	}
-	s.skips++
+	s.skips.add()
 	s.lastCurrent = s.sys.instant(now)
 	return true
 }

@@ -34,7 +34,7 @@ func (s *Saver) storedStatus() report.Status {
 	d := cmp.Or(x.lastDurable, &s.copy)
 	return report.Status{
 		ComponentID: s.ID(), Version: d.version, SavedAt: unixTime(d.savedAt), Bytes: d.bytes,
-		Saves: s.saves, Skips: s.skips, Failures: s.failures, Err: x.err,
+		Saves: s.saves, Skips: uint64(s.skips), Failures: uint64(s.failures), Err: x.err,
 	}
 }
 

@@ -106,10 +106,16 @@ func (a *Adapter) Load(ctx context.Context, id string) (*store.Snapshot, error) 
 
 // LoadVersion returns one generation of id.
 func (a *Adapter) LoadVersion(ctx context.Context, id string, version uint64) (*store.Snapshot, error) {
+	if strings.HasPrefix(id, store.DamagedPrefix) && version != damagedVersion {
+		return nil, store.Answer(store.Fence{}, store.ErrNotFound, "version %d is not stored", version)
+	}
 	return a.loaded(ctx, id, func() (*store.Snapshot, error) { return a.Store.LoadVersion(ctx, id, version) })
 }
 
 func (a *Adapter) loaded(ctx context.Context, id string, load func() (*store.Snapshot, error)) (*store.Snapshot, error) {
+	if name, ok := strings.CutPrefix(id, store.DamagedPrefix); ok {
+		return a.loadDamaged(ctx, name)
+	}
 	if err := a.check(ctx, id); err != nil {
 		return nil, err
 	}
@@ -123,6 +129,9 @@ func (a *Adapter) loaded(ctx context.Context, id string, load func() (*store.Sna
 
 // Delete removes all generations of id.
 func (a *Adapter) Delete(ctx context.Context, id string) error {
+	if name, ok := strings.CutPrefix(id, store.DamagedPrefix); ok {
+		return a.removeDamaged(ctx, name)
+	}
 	if err := a.check(ctx, id); err != nil {
 		return err
 	}
@@ -150,11 +159,21 @@ func (a *Adapter) List(ctx context.Context) iter.Seq2[string, error] {
 				return
 			}
 		}
+		if store.ListsDamaged(ctx) {
+			a.listDamaged(ctx, yield)
+		}
 	}
 }
 
 // History reads and verifies every generation of id, newest first.
 func (a *Adapter) History(ctx context.Context, id string) ([]store.SnapshotInfo, error) {
+	if name, ok := strings.CutPrefix(id, store.DamagedPrefix); ok {
+		s, err := a.loadDamaged(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		return []store.SnapshotInfo{{Version: s.Version, Codec: s.Codec, Bytes: len(s.Data)}}, nil
+	}
 	if err := a.check(ctx, id); err != nil {
 		return nil, err
 	}
@@ -265,6 +284,9 @@ func (a *Adapter) Close() error {
 
 // check reports why id cannot be asked for.
 func (a *Adapter) check(ctx context.Context, id string) error {
+	if strings.HasPrefix(id, store.DamagedPrefix) {
+		return fmt.Errorf("%w: %q is for what the store sets aside, which can only be read and removed", store.ErrInvalidID, id)
+	}
 	if err := envelope.CheckID(id); err != nil {
 		return err
 	}

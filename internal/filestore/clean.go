@@ -18,7 +18,6 @@ const (
 	cleanBytes = 32 << 20
 	maxGarbage = 4096
 	maxRemoved = 64 // files removed while others cannot write
-	maxAside   = 16 // files kept aside
 )
 
 // litter is what cleaning may be due for.
@@ -27,7 +26,6 @@ type litter struct {
 	bytes  int64 // and their size
 	urgent bool
 	stray  []string // temporaries and lock files of leases that were seen
-	aside  []string // files set aside, oldest first
 }
 
 // note counts the commit c.
@@ -165,9 +163,7 @@ func (s *Store) removeAlone(garbage []*file) (ok bool) {
 		return false // others lock another file: the next commit notices
 	}
 	if atomic || s.rescan(context.Background()) == nil {
-		if ok = s.removeGarbage(garbage); ok {
-			s.trimAside()
-		}
+		ok = s.removeGarbage(garbage)
 		s.removeStray()
 	}
 	if back, err := s.lock.Shared(); !back || err != nil {
@@ -221,9 +217,6 @@ func (s *Store) removeCommit(f *file) (err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if rotten {
-		s.litter.aside = append(s.litter.aside, quarantinePrefix+name)
-	}
 	s.removals++
 	s.x.forget(f)
 	return nil
@@ -236,18 +229,6 @@ func (x *index) forget(f *file) {
 	}
 	delete(x.files, f.seq)
 	x.size -= f.size
-}
-
-// trimAside keeps the newest of the files set aside.
-func (s *Store) trimAside() {
-	s.mu.Lock()
-	n := max(0, len(s.litter.aside)-maxAside)
-	old := slices.Clone(s.litter.aside[:n])
-	s.litter.aside = slices.Delete(s.litter.aside, 0, n)
-	s.mu.Unlock()
-	for _, name := range old {
-		_ = s.dir.Remove(name) // listed again at the next opening
-	}
 }
 
 // removeStray removes temporaries, which nobody else can be writing while this

@@ -89,7 +89,7 @@ func (x *index) apply(c *commit) {
 func (x *index) next() (uint64, error) {
 	seq, err := store.Next("commit", x.last)
 	if err != nil {
-		err = fmt.Errorf("move %s out of the directory if no program of yours wrote it: %w", commitName(x.last), err)
+		err = fmt.Errorf("move %[1]s, or x-%[1]s, out of the directory if no program of yours wrote it: %[2]w", commitName(x.last), err)
 	}
 	return seq, err
 }

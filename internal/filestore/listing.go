@@ -86,7 +86,6 @@ func (n *names) has(commits []uint64, last uint64) bool {
 type names struct {
 	commits     []uint64 // ascending
 	quarantined uint64   // highest number set aside
-	aside       []string // files set aside, oldest first
 	stray       []string // temporaries and lock files of leases
 	format      bool
 }
@@ -99,7 +98,6 @@ func sortNames(list []string) names {
 		} else if rest, ok := strings.CutPrefix(name, quarantinePrefix); ok {
 			seq, _ := parseCommitName(rest)
 			n.quarantined = max(n.quarantined, seq)
-			n.aside = append(n.aside, name)
 		} else if strings.HasPrefix(name, tempPrefix) || strings.HasPrefix(name, leasePrefix) {
 			n.stray = append(n.stray, name)
 		} else if name == formatName {
@@ -107,6 +105,5 @@ func sortNames(list []string) names {
 		}
 	}
 	slices.Sort(n.commits)
-	slices.Sort(n.aside)
 	return n
 }

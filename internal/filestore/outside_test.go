@@ -208,3 +208,21 @@ func FuzzOutside(f *testing.F) {
 		require.Less(t, taken, uint64(64<<20+100*len(payload)))
 	})
 }
+
+func TestAnIndexOfTheFirstFormatDoesNotTakeManyTimesItsLengthInMemory(t *testing.T) {
+	for what, payload := range map[string]string{
+		"lines without fields": "[" + strings.Repeat("[],", 1<<20) + "[]]",
+		"no lines":             "[" + strings.Repeat("null,", 1<<20) + "[]]",
+		"a line of fields":     "[[" + strings.Repeat("1,", 1<<20) + "1]]",
+		"no list":              `{"a":1}`,
+		"two lists":            "[][]",
+		"a list that goes on":  "[",
+	} {
+		dir, _ := commitOf(t, lying("table", "i", fmt.Sprint(len(payload)), []byte(payload)))
+		taken, err := opened(t, dir)
+		if err != nil {
+			require.ErrorIs(t, err, store.ErrCorrupt, what)
+		}
+		require.Less(t, taken, uint64(64<<20), what)
+	}
+}

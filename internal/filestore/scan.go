@@ -143,7 +143,6 @@ func (s *Store) scanOnce(ctx context.Context) error {
 	// A number that was ever used is never used again.
 	s.x.last = max(s.x.last, found.quarantined)
 	s.litter.stray = found.stray
-	s.litter.aside = found.aside
 	return nil
 }
 

@@ -13,7 +13,7 @@
 //	LOCK               shared by all that write, exclusive to delete
 //	c-<16 hex digits>  a commit
 //	l-<name>-<epoch>   held by the holder of a lease as long as it lives
-//	x-c-<number>       a superseded commit that did not verify, kept aside
+//	x-c-<number>       a superseded commit that did not verify, kept aside until a person removes it
 //	.t-<random>        a file being written, or left by a crash
 //
 // Goroutines: one committer while saves wait, one cleaner while it deletes or

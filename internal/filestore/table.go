@@ -1,8 +1,10 @@
 package filestore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 
@@ -156,32 +158,46 @@ func known(k envelope.Kind) bool {
 }
 
 // parseIndex reads the payload of an index of the first format whose records
-// begin at off.
-func parseIndex(payload []byte, off int64) ([]entry, error) {
-	var lines [][]json.RawMessage
-	if err := json.Unmarshal(payload, &lines); err != nil {
-		return nil, fmt.Errorf("%w: index: %w", store.ErrCorrupt, err)
-	}
-	entries := make([]entry, len(lines))
-	for i, l := range lines {
-		e := &entries[i]
-		if err := e.parse(l); err != nil {
+// begin at off, one line at a time: what it may say is less than what JSON can.
+func parseIndex(payload []byte, off int64) (entries []entry, err error) {
+	d := json.NewDecoder(bytes.NewReader(payload))
+	begin, err := d.Token()
+	for err == nil && d.More() {
+		var line indexLine
+		e := entry{off: off}
+		if err = d.Decode(&line); err != nil {
+			break
+		}
+		if err := e.parse(&line); err != nil {
 			return nil, err
 		}
-		if e.off = off; !e.plausible(i) {
-			return nil, fmt.Errorf("%w: index: line %d does not read", store.ErrCorrupt, i)
+		if !e.plausible(len(entries)) {
+			return nil, fmt.Errorf("%w: index: line %d does not read", store.ErrCorrupt, len(entries))
 		}
 		off += e.size
+		entries = append(entries, e)
+	}
+	if err == nil {
+		_, err = d.Token()
+	}
+	if err == nil && (begin != json.Delim('[') || d.More()) {
+		err = errors.New("it is no list")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: index: %w", store.ErrCorrupt, err)
 	}
 	return entries, nil
 }
 
-func (e *entry) parse(fields []json.RawMessage) error {
-	if len(fields) < 6 {
-		return fmt.Errorf("%w: index: %d fields in a line", store.ErrCorrupt, len(fields))
-	}
+// An indexLine has no room for more fields than there are.
+type indexLine [6]json.RawMessage
+
+func (e *entry) parse(fields *indexLine) error {
 	var kind string
 	for i, p := range []any{&e.id, &kind, &e.epoch, &e.version, &e.writeID, &e.size} {
+		if fields[i] == nil {
+			return fmt.Errorf("%w: index: %d fields in a line", store.ErrCorrupt, i)
+		}
 		if err := json.Unmarshal(fields[i], p); err != nil {
 			return fmt.Errorf("%w: index: %w", store.ErrCorrupt, err)
 		}

@@ -9,10 +9,6 @@ import (
 	"github.com/durablestate/durable/internal/store"
 )
 
-// maxUnverified is how many generations that do not verify are kept for a
-// post-mortem, the newest ones.
-const maxUnverified = 8
-
 // A component is what the store knows of one id. The fence stays for ever.
 type component struct {
 	fence       store.Fence
@@ -53,19 +49,20 @@ func (c *component) intact(id string) bool {
 	return err == nil
 }
 
-// put makes b the newest generation and drops those beyond keep, unless that is 0.
+// put makes b the newest generation and drops those that verify beyond keep, unless
+// that is 0. What does not verify stays.
 func (c *component) put(id string, a store.Attempt, b []byte, keep int) {
 	if c.expired() {
 		c.generations = nil
 	}
-	verified, unverified := 1, 0
+	verified := 1
 	kept := []generation{{a.Version, b}}
 	for _, g := range c.generations {
-		n, limit := &verified, keep
-		if _, err := g.decode(id); err != nil {
-			n, limit = &unverified, maxUnverified
+		_, err := g.decode(id)
+		if err == nil {
+			verified++
 		}
-		if *n++; *n <= limit || keep == 0 {
+		if err != nil || keep == 0 || verified <= keep {
 			kept = append(kept, g)
 		}
 	}

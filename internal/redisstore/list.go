@@ -49,26 +49,35 @@ func (s *Store) List(ctx context.Context) iter.Seq2[string, error] {
 
 // scan returns every id that has a state key or a fence, each once.
 func (s *Store) scan(ctx context.Context) ([]string, error) {
-	var mu sync.Mutex
 	var ids []string
 	seen := map[string]bool{}
-	add := func(keys []string) {
-		mu.Lock()
-		defer mu.Unlock()
-		for _, k := range keys {
-			if id, ok := s.idOf(k); ok && envelope.ValidID(id) && !seen[id] {
-				seen[id] = true
-				ids = append(ids, id)
-			}
+	err := s.scanKeys(ctx, func(k string) {
+		if id, ok := s.idOf(k); ok && envelope.ValidID(id) && !seen[id] {
+			seen[id] = true
+			ids = append(ids, id)
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
+	return ids, nil
+}
+
+// scanKeys calls found for every key with the prefix, or a side key of one, one after
+// the other and perhaps more than once. After an error it may still be called.
+func (s *Store) scanKeys(ctx context.Context, found func(key string)) error {
+	var mu sync.Mutex
 	node := func(ctx context.Context, c redis.Cmdable) error {
 		for cursor := uint64(0); ; {
 			keys, next, err := c.Scan(ctx, cursor, "*"+s.prefix+"*", page).Result()
 			if err != nil {
 				return err
 			}
-			add(keys)
+			mu.Lock()
+			for _, k := range keys {
+				found(k)
+			}
+			mu.Unlock()
 			if cursor = next; cursor == 0 {
 				return nil
 			}
@@ -80,10 +89,7 @@ func (s *Store) scan(ctx context.Context) ([]string, error) {
 		}
 		return struct{}{}, node(ctx, s.client)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return ids, nil
+	return err
 }
 
 // listed returns those of ids that were saved and not deleted, and deleted ones

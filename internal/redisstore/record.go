@@ -25,6 +25,8 @@ const (
 	fenceFormat = "2 "
 	fenceHead   = 155      // the length of the fields at fixed places
 	fenceLimit  = 64 << 10 // more than any fence takes
+
+	maxQuarantined = 9999990000 // scripts count on from there, in ten digits
 )
 
 // A record is what the fence of a component says. It has no TTL.
@@ -81,6 +83,9 @@ func parseRecord(line string) (*record, error) {
 	}
 	if r.quarantined, err = strconv.Atoi(line[77:87]); err != nil {
 		return nil, errFence(err)
+	}
+	if r.quarantined > maxQuarantined {
+		return nil, errFence(fmt.Errorf("it counts %d values set aside, which no program does", r.quarantined))
 	}
 	if ms != 0 {
 		r.expires = time.UnixMilli(ms)

@@ -161,24 +161,6 @@ func TestWhatDoesNotVerifyDoesNotCountAndIsKept(t *testing.T) {
 	})
 }
 
-func TestOnlyTheNewestThreeDamagedValuesAreKept(t *testing.T) {
-	each(t, func(t *testing.T, e *env) {
-		s := e.open(redisstore.Options{})
-		for v := uint64(1); v <= 5; v++ {
-			mustSave(t, s, "c", snap(1, v, "a", "x"))
-			e.damage(e.key("c"))
-		}
-		mustSave(t, s, "c", snap(1, 6, "a", "x"))
-		for n, want := range []bool{false, false, true, true, true} {
-			require.Equal(t, want, e.exists(e.side("c", fmt.Sprint("x:", n+1))), n+1)
-		}
-		require.NoError(t, s.Delete(ctx, "c"))
-		keys, err := e.client.Keys(ctx, "*"+e.prefix+"c*").Result()
-		require.NoError(t, err)
-		require.Equal(t, []string{e.side("c", "f")}, keys)
-	})
-}
-
 func TestAPlainJSONObjectIsReadAndUpgraded(t *testing.T) {
 	const adr = ` {"words": {"hello": 3}}`
 	each(t, func(t *testing.T, e *env) {

@@ -8,11 +8,12 @@ import (
 	"github.com/durablestate/durable/internal/store"
 )
 
-// quarantineKept is how many of them lua/prelude.lua keeps.
-const quarantineKept = 3
+// maxStoredAside is how many of the bytes that were moved out of the list of
+// generations Stored shows.
+const maxStoredAside = 3
 
-// Stored implements store.Store. What was moved out of the list of generations
-// because it does not verify is shown too: later ones push it out.
+// Stored implements store.Store. What was last moved out of the list of generations
+// because it does not verify is shown too: it may be the newest state there is.
 func (s *Store) Stored(ctx context.Context, id string) ([]store.Stored, error) {
 	ctx, cancel := bound(ctx, loadTime, 0)
 	defer cancel()
@@ -53,7 +54,7 @@ func (s *Store) storedIn(ctx context.Context, id string, k keys, v *view) (all [
 		}
 		all = append(all, store.Stored{Version: v.effective(id).Version, Raw: v.value})
 	}
-	for n := v.rec.quarantined; n > 0 && n > v.rec.quarantined-quarantineKept; n-- {
+	for n := v.rec.quarantined; n > 0 && n > v.rec.quarantined-maxStoredAside; n-- {
 		raw, err := s.readSide(ctx, k, k.side+"x:"+strconv.Itoa(n))
 		if err != nil {
 			return nil, err

@@ -4,12 +4,13 @@ import "strings"
 
 // The reserved ids of a system, and the beginnings of those that no system has.
 const (
-	SetID       = "~set"    // all components as one state, captured at one instant
-	StartsID    = "~starts" // how many starts in a row ended badly
-	StoreID     = "~store"  // which store this is, for what is spilled
-	SpillID     = "~spill"  // in a spill: whose the states beside it are
-	AsidePrefix = "~aside/" // what is set aside
-	SpillPrefix = "~spill/" // what other stores spilled than the one of SpillID
+	SetID         = "~set"      // all components as one state, captured at one instant
+	StartsID      = "~starts"   // how many starts in a row ended badly
+	StoreID       = "~store"    // which store this is, for what is spilled
+	SpillID       = "~spill"    // in a spill: whose the states beside it are
+	AsidePrefix   = "~aside/"   // what is set aside
+	SpillPrefix   = "~spill/"   // what other stores spilled than the one of SpillID
+	DamagedPrefix = "~damaged/" // what a store moved out of the way, see Quarantine
 )
 
 // RawCodec is the codec of bytes that were set aside as they were found, since
@@ -24,9 +25,10 @@ func Lasting(id string) bool {
 }
 
 // KeptName returns the name of the state of which id keeps a copy, set aside or
-// spilled; ok: it is such an id. Of a long name it has the beginning only.
+// spilled; ok: it is such an id. Of a long name it has the beginning only, and none
+// of a file that may hold many.
 func KeptName(id string) (name string, ok bool) {
-	for _, prefix := range []string{AsidePrefix, SpillPrefix} {
+	for _, prefix := range []string{AsidePrefix, SpillPrefix, DamagedPrefix} {
 		if rest, ok := strings.CutPrefix(id, prefix); ok {
 			_, name, _ = strings.Cut(rest, "/") // behind epoch and version, or the identity
 			return name, true

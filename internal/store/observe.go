@@ -48,6 +48,19 @@ func ListsDeleted(ctx context.Context) bool {
 	return ctx.Value(deleted{}) != nil
 }
 
+type damaged struct{}
+
+// WithDamaged returns a context under which a list also yields, behind DamagedPrefix,
+// what a Quarantine holds, for a person who may want to remove it.
+func WithDamaged(ctx context.Context) context.Context {
+	return context.WithValue(ctx, damaged{}, true)
+}
+
+// ListsDamaged reports whether ctx came from WithDamaged.
+func ListsDamaged(ctx context.Context) bool {
+	return ctx.Value(damaged{}) != nil
+}
+
 type holder struct{}
 
 // AskHolder returns a context for LoadLease that makes a store which knows more

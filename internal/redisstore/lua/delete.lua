@@ -9,7 +9,6 @@ end
 if epoch ~= ARGV[1] or version ~= ARGV[2] then return {'CHANGED', epoch, version} end
 redis.call('DEL', key) -- first: unlike SET it is not refused when memory is full
 for v in string.gmatch(gens, '(%d+),') do redis.call('DEL', generation(v)) end
-for i = math.max(quarantined - 2, 1), quarantined do redis.call('DEL', side .. 'x:' .. i) end
 epoch, op = ARGV[3], ARGV[4]
 state, attempt, gens, lives, ones, digest, length, call, expires = 'deleted', '', '', '', '', '', 0, '', '0'
 store()

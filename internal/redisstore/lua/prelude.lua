@@ -56,6 +56,8 @@ elseif known then
 end
 if not string.find(epoch .. version, '^%d+$') or #epoch ~= 20 or #version ~= 20 then return {'DAMAGED', fence} end
 
+if quarantined > 9999990000 then return {'DAMAGED', fence} end -- nobody counts that far
+
 local size = redis.pcall('STRLEN', key)
 if type(size) == 'table' then return refused(size, key) end
 local exists = size > 0 or redis.call('EXISTS', key) == 1
@@ -83,12 +85,20 @@ local function sound()
   return ones == '' or redis.call('BITCOUNT', key) == tonumber(ones)
 end
 
--- quarantine sets the bytes at k aside. The newest three of a component are kept.
+-- quarantine sets the bytes at k aside, until a person removes them. Damage that comes
+-- again and again is kept once.
 local function quarantine(k)
+  local n = redis.call('STRLEN', k)
+  for i = quarantined, math.max(1, quarantined - 999), -1 do
+    local kept = side .. 'x:' .. i
+    if redis.pcall('STRLEN', kept) == n and redis.call('GET', kept) == redis.call('GET', k) then
+      redis.call('DEL', k)
+      return
+    end
+  end
   repeat quarantined = quarantined + 1 until redis.call('EXISTS', side .. 'x:' .. quarantined) == 0
   redis.call('RENAME', k, side .. 'x:' .. quarantined)
   redis.call('PERSIST', side .. 'x:' .. quarantined)
-  redis.call('DEL', side .. 'x:' .. (quarantined - 3))
 end
 
 local function generation(v)

@@ -9,6 +9,7 @@ import (
 	"github.com/durablestate/durable/cmd/durable/internal/survey"
 	"github.com/durablestate/durable/cmd/durable/internal/transfer"
 	"github.com/durablestate/durable/cmd/durable/internal/ui"
+	"github.com/durablestate/durable/internal/store"
 )
 
 func (a *app) deletion() *cobra.Command {
@@ -67,7 +68,10 @@ func (a *app) printDeletion(d *transfer.Deletion, after string) error {
 		}{d, true, after})
 	}
 	what := fmt.Sprintf("deleted; its fence is epoch %d, version %d", d.Fence.Epoch, d.Fence.Version)
-	if d.In != "" {
+	switch {
+	case d.Fence == (survey.Fence{}):
+		what = "deleted"
+	case d.In != "":
 		what = fmt.Sprintf("removed; version %d of %s is without it", d.As, ui.Name(d.In))
 	}
 	a.term.Printf("%s: %s, and %s\n", ui.Name(d.ID), what, after)
@@ -121,6 +125,9 @@ func missing(c survey.Component) error {
 // effect says what the deletion of a component, or of a set, leads to.
 func effect(ctx context.Context, o *opened, id string) string {
 	const refused = "a running owner is refused"
+	if _, kept := store.KeptName(id); kept {
+		return "nothing else changes"
+	}
 	set := o.Set(ctx, id)
 	if !survey.IsSet(id) {
 		own, _ := o.Newest(ctx, id)

@@ -89,7 +89,7 @@ func (a *app) contents(ctx context.Context, o *opened) []finding {
 	if err != nil {
 		found = append(found, finding{"list", "error", "store", err.Error(), "what cannot be listed cannot be restored; durable verify, then the runbook"})
 	}
-	now, aside := time.Now(), 0
+	now, aside, damaged := time.Now(), 0, 0
 	var ahead time.Duration
 	for _, r := range rows {
 		ahead = max(ahead, r.SavedAt.Sub(now))
@@ -99,6 +99,8 @@ func (a *app) contents(ctx context.Context, o *opened) []finding {
 				found = append(found, starts(ctx, o, r.ID)...)
 			case strings.HasPrefix(r.ID, store.AsidePrefix):
 				aside++
+			case strings.HasPrefix(r.ID, store.DamagedPrefix):
+				damaged++
 			}
 			continue
 		}
@@ -107,6 +109,9 @@ func (a *app) contents(ctx context.Context, o *opened) []finding {
 	}
 	if aside > 0 {
 		found = append(found, finding{"set-aside", "info", "store", ui.Count(aside, "state was", "states were") + " set aside because nobody could use them", "durable ls --all lists them, rollback brings one back; delete what nobody needs"})
+	}
+	if damaged > 0 {
+		found = append(found, finding{"damaged", "warning", "store", ui.Count(damaged, "value", "values") + " that did not verify are set aside", "find out what damages them: disk, memory, another writer; durable ls --all lists them, durable delete ~damaged/... removes one"})
 	}
 	if ahead > 2*time.Second {
 		found = append(found, finding{"clock", "warning", "clock", fmt.Sprintf("a state was saved %s in the future by this machine's clock", ui.Age(ahead)), "keep clocks by NTP: ages and TTLs are judged by them"})

@@ -47,6 +47,29 @@ func TestWhatWasSetAsideIsListedShownBroughtBackAndRemoved(t *testing.T) {
 	})
 }
 
+func TestWhatAStoreSetAsideIsListedShownAndRemoved(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *place) {
+		a := p.open(t)
+		fill(t, a, 7, 1, "app/tally")
+		p.rot(t, "app/tally", 1)
+		_, err := a.ListSnapshots(ctx, "app/tally") // it is noticed
+		require.NoError(t, err)
+		for range 6 {
+			require.NoError(t, a.SaveState(ctx, "app/tally", &durable.Snapshot{Codec: "json", Data: []byte("{}")}))
+		}
+		require.NoError(t, a.Close())
+		require.NotContains(t, ok(t, "ls", "-c", p.config), "~damaged/")
+		out := ok(t, "ls", "-c", p.config, "--all")
+		at := strings.Index(out, "~damaged/")
+		require.GreaterOrEqual(t, at, 0, out)
+		damaged, _, _ := strings.Cut(out[at:], " ")
+		require.Contains(t, ok(t, "show", "-c", p.config, "--raw", damaged), "DURABLE 01")
+		require.Contains(t, ok(t, "delete", "-c", p.config, damaged, "--yes"), "deleted, and nothing else changes")
+		require.NotContains(t, ok(t, "ls", "-c", p.config, "--all"), "~damaged/")
+		require.Contains(t, ok(t, "history", "-c", p.config, "app/tally"), "7")
+	})
+}
+
 // downAfter fails saves once its context has ended.
 type downAfter struct {
 	*durable.FileAdapter

@@ -13,6 +13,7 @@ import (
 
 	"github.com/durablestate/durable/cmd/durable/internal/survey"
 	"github.com/durablestate/durable/cmd/durable/internal/ui"
+	"github.com/durablestate/durable/internal/store"
 )
 
 // listed is a line of ls.
@@ -56,7 +57,7 @@ or by themselves where that state is newer.`,
 			return cmp.Or(a.printList(rows), incomplete(err))
 		},
 	}
-	cmd.Flags().BoolVarP(&all, "all", "a", false, "also what the library keeps for itself: ~starts, ~aside/...")
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "also what the library keeps for itself: ~starts, ~aside/..., ~damaged/...")
 	cmd.Flags().StringVar(&sortBy, "sort", "id", "order by id, age or size")
 	return cmd
 }
@@ -71,6 +72,9 @@ func incomplete(err error) error {
 
 // list reads the newest generation of every component, wherever it is.
 func (a *app) list(ctx context.Context, o *opened, all bool) ([]listed, error) {
+	if all {
+		ctx = store.WithDamaged(ctx)
+	}
 	ids, failed := o.IDs(ctx)
 	if !all {
 		ids = slices.DeleteFunc(ids, survey.Internal)

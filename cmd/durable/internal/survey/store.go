@@ -87,7 +87,7 @@ func (s *Store) IDs(ctx context.Context) ([]string, error) {
 
 func (s *Store) covers(id string) bool {
 	name, _ := store.KeptName(id)
-	return strings.HasPrefix(name, s.Namespace)
+	return strings.HasPrefix(name, s.Namespace) || name == "" && strings.HasPrefix(id, store.DamagedPrefix)
 }
 
 // A Fence is what the store will refuse: lower epochs, and versions up to this.

@@ -31,9 +31,10 @@ func newFormat() []byte {
 	return fmt.Appendf(line, "%08x\n", crc32.Checksum(line, crc32.MakeTable(crc32.Castagnoli)))
 }
 
-// checkFormat reads FORMAT and reports whether this program can read the store.
-func checkFormat(dir vfs.Dir) error {
-	f, err := dir.Open(formatName)
+// knowFormat reads FORMAT and reports whether this program can read the store, and
+// whether it is the one that was opened. The caller holds io.
+func (s *Store) knowFormat() error {
+	f, err := s.dir.Open(formatName)
 	if err != nil {
 		return err
 	}
@@ -43,10 +44,16 @@ func checkFormat(dir vfs.Dir) error {
 		return err
 	}
 	b, err := readAt(f, 0, min(size, maxFormatSize))
-	if err != nil {
-		return err
+	if err == nil {
+		err = parseFormat(b)
 	}
-	return parseFormat(b)
+	if err == nil && s.format != nil && !bytes.Equal(s.format, b) {
+		err = store.MarkPermanent(fmt.Errorf("%s is that of another store: %w", formatName, vfs.ErrMoved))
+	}
+	if err == nil {
+		s.format = b
+	}
+	return err
 }
 
 func parseFormat(b []byte) error {
@@ -64,17 +71,25 @@ func parseFormat(b []byte) error {
 
 // ensureFormat makes the store a store. FORMAT is durable before any commit is
 // published, or a crash could leave commits without it. Where there is a commit
-// somebody has seen to that.
+// somebody has seen to that. A FORMAT that was removed since is written again: what
+// is acknowledged without it could not be opened. The caller holds io.
 func (s *Store) ensureFormat() error {
 	_, err := s.dir.Size(formatName)
 	if err == nil && s.lastCommit() > 0 {
 		return nil
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		err = s.publish(formatName, func(f vfs.File) error { return writeAll(f, newFormat()) })
+		line := s.format
+		if line == nil {
+			line = newFormat()
+		}
+		err = s.publish(formatName, func(f vfs.File) error { return writeAll(f, line) })
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return s.syncDir()
+	if err := s.syncDir(); err != nil {
+		return err
+	}
+	return s.knowFormat()
 }

@@ -116,11 +116,11 @@ func (s *Store) scanOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(found.commits) > 0 && !found.format {
+	if len(found.commits) > 0 && !found.format && s.format == nil {
 		return errNoFormat
 	}
 	if found.format {
-		if err := checkFormat(s.dir); err != nil {
+		if err := s.knowFormat(); err != nil {
 			return err
 		}
 	}

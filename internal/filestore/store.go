@@ -58,6 +58,7 @@ type Store struct {
 	io      chan struct{}
 	lock    vfs.Lock    // on LOCK; guarded by io, as is
 	gaps    atomic.Bool // the lock is not held for a moment when it becomes exclusive
+	format  []byte      // what FORMAT said when it was first read
 	scanned time.Time   // when the directory last changed before the last scan, zero if that is not certain
 
 	syncing chan struct{} // held during a sync of the directory

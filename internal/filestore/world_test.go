@@ -186,3 +186,48 @@ func TestAPredecessorDoesNotKeepItsSuccessorFromDeleting(t *testing.T) {
 		return len(commits(t, dir)) < before+90
 	}, time.Minute, time.Millisecond)
 }
+
+// What is acknowledged without the FORMAT file is in a directory that does not open.
+func TestAFormatFileThatWasRemovedIsWrittenAgainBeforeTheNextSave(t *testing.T) {
+	for what, names := range map[string][]string{"it alone": {"FORMAT"}, "all but the lock": {"FORMAT", "c-*", "l-*"}, "all": {"*"}} {
+		t.Run(what, func(t *testing.T) {
+			dir := t.TempDir()
+			s := open(t, dir)
+			save(t, s, "c", 1, 1, "one")
+			l, err := s.AcquireLease(ctx, "l", "a", time.Hour, 1)
+			require.NoError(t, err)
+			for _, name := range names {
+				found, err := filepath.Glob(filepath.Join(dir, name))
+				require.NoError(t, err)
+				for _, path := range found {
+					require.NoError(t, os.Remove(path))
+				}
+			}
+			_, err = s.RenewLease(ctx, l)
+			require.NoError(t, err)
+			save(t, s, "c", 1, 2, "two")
+			data, _, _ := loaded(t, open(t, dir), "c")
+			require.Equal(t, "two", data)
+		})
+	}
+}
+
+// The files of another store came into the directory, as from a backup.
+func TestTheFilesOfAnotherStoreAreNotWrittenTo(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	s, theirs := open(t, dir), open(t, other)
+	save(t, s, "c", 1, 1, "mine")
+	for v := range uint64(9) {
+		save(t, theirs, "d", 1, v+1, "theirs")
+	}
+	require.NoError(t, theirs.Close())
+	for _, name := range list(t, dir, "") {
+		require.NoError(t, os.Remove(filepath.Join(dir, name)))
+	}
+	require.NoError(t, os.CopyFS(dir, os.DirFS(other)))
+	err := s.Save(ctx, "c", snap(1, 2, "mine"))
+	require.ErrorIs(t, err, vfs.ErrMoved)
+	require.ErrorIs(t, err, store.ErrPermanent)
+	data, _, _ := loaded(t, open(t, dir), "d")
+	require.Equal(t, "theirs", data)
+}

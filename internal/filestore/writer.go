@@ -3,6 +3,7 @@ package filestore
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"time"
 )
 
@@ -85,8 +86,8 @@ func (s *Store) unlock() {
 	s.lock = nil
 }
 
-// errUnlocked: the writers' lock is on a file that lost its name.
-var errUnlocked = errors.New("filestore: the lock file was removed")
+// errUnlocked: the writers' lock is on a file that lost its name, or FORMAT is gone.
+var errUnlocked = errors.New("filestore: the lock file or the FORMAT file was removed")
 
 // holds returns why nothing may be published: the directory is not in its place,
 // or the writers' lock keeps nobody off. Only the committer of a writer calls it,
@@ -97,6 +98,11 @@ func (s *Store) holds() error {
 		return err
 	}
 	here, err := s.lock.InPlace()
+	if err == nil && here {
+		if _, err = s.dir.Size(formatName); errors.Is(err, fs.ErrNotExist) {
+			here, err = false, nil
+		}
+	}
 	if err == nil && !here {
 		err = errUnlocked
 	}

@@ -55,15 +55,11 @@ func (j *judge) same(a, b reflect.Value, data []byte) bool {
 		again, err := encoded(b.Addr().Interface())
 		return err == nil && bytes.Equal(again, data)
 	}
-	switch {
-	case j.locks:
-		return stable() || j.equal != nil && j.equal(a, b)
-	case j.equal != nil && j.equal(a, b):
-		return true
+	c, differs := comparison{inside: true}, false
+	if c.caches = j.locks; !j.locks {
+		_, differs = c.compare(a, b)
 	}
-	c := comparison{inside: true}
-	_, differs := c.compare(a, b)
-	return !differs && (!c.caches || stable())
+	return !differs && (!c.caches || stable()) || j.equal != nil && j.equal(a, b)
 }
 
 // equalMethod returns the comparison by a method Equal or Cmp that t or *t
@@ -138,13 +134,16 @@ func (c *comparison) values(a, b reflect.Value, seen map[[2]uintptr]bool) (strin
 
 // field compares a field of two structs.
 func (c *comparison) field(f reflect.StructField, a, b reflect.Value, seen map[[2]uintptr]bool) (string, bool) {
+	if c.inside {
+		if !f.IsExported() && a.Kind() != reflect.Slice && nothing(a) != nothing(b) {
+			c.caches = true
+			return "", false
+		}
+		return c.values(a, b, seen)
+	}
 	_, omitzero := option(f, "omitzero")
 	_, omitempty := option(f, "omitempty")
 	switch {
-	case c.inside && !f.IsExported() && a.Kind() != reflect.Slice && nothing(a) != nothing(b):
-		c.caches = true
-		return "", false
-	case c.inside:
 	case skipped(f), omitempty && nothing(a) && nothing(b):
 		return "", false
 	case omitzero && b.IsZero(): // it was left out, so nobody has looked inside

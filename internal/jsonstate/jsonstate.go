@@ -88,7 +88,7 @@ func Marshal(v any) ([]byte, error) {
 	state := reflect.ValueOf(v).Elem()
 	p := planOf(state.Type())
 	data, err := p.marshal(v)
-	if err == nil && p.unsure {
+	if err == nil && (p.unsure || p.nulls && bytes.Contains(data, []byte("null"))) {
 		err = p.checkReadBack(state, data)
 	}
 	if err != nil {

@@ -178,3 +178,16 @@ func TestFieldsThatTheProgramDoesNotKnowAreNamed(t *testing.T) {
 		require.Less(t, len(path), 65)
 	}
 }
+
+func TestAnEmbeddedPointerToNothingIsNotTakenForNil(t *testing.T) {
+	type Inside struct {
+		N *int `json:",omitempty"`
+	}
+	type Outside struct{ Inside }
+	for _, state := range []any{hold(struct{ *Inside }{&Inside{}}), hold(struct{ *Outside }{&Outside{}}), hold(struct{ *Quiet }{&Quiet{}})} {
+		require.Contains(t, outcome(t, state), "value: cannot encode field Field")
+	}
+	for _, state := range []any{hold(struct{ *Base }{&Base{}}), hold(struct{ *Inside }{}), hold(struct{ *Outside }{&Outside{Inside{new(int)}}})} {
+		require.Empty(t, outcome(t, state))
+	}
+}

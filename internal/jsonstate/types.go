@@ -47,13 +47,14 @@ func implements(t reflect.Type, ifaces ...reflect.Type) bool {
 type traits struct {
 	any     bool // an any
 	methods bool // a type that encodes itself, json.Number included
-	unsure  bool // a value of which JSON may be that of another
+	nulls   bool // a pointer to what may be null in JSON, so that it would come back as nil
+	unsure  bool // a value of which JSON may be that of another, as that of a pointer to nothing is
 	odd     bool // no end to its depth, or names and options of fields that are out of the ordinary
 }
 
-// plain reports that nothing can be wrong with a value but text that is not UTF-8
-// and numbers that are not finite.
-func (tr traits) plain() bool { return tr == traits{} }
+// plain reports that nothing can be wrong with the JSON of a value but text that is
+// not UTF-8 and numbers that are not finite.
+func (tr traits) plain() bool { return !tr.any && !tr.methods && !tr.odd }
 
 func traitsOf(t reflect.Type) traits {
 	var tr traits
@@ -78,7 +79,7 @@ func (tr *traits) add(t reflect.Type, seen map[reflect.Type]bool) {
 	case reflect.Interface:
 		tr.any = true
 	case reflect.Pointer:
-		tr.unsure = tr.unsure || mayBeNull(t.Elem())
+		tr.nulls = tr.nulls || mayBeNull(t.Elem())
 		tr.add(t.Elem(), seen)
 	case reflect.Map:
 		tr.add(t.Key(), seen)
@@ -94,7 +95,7 @@ func (tr *traits) add(t reflect.Type, seen map[reflect.Type]bool) {
 			_, omitzero := option(f, "omitzero")
 			_, quoted := option(f, "string")
 			tr.odd = tr.odd || quoted || !likeAName(field{StructField: f}.name())
-			tr.unsure = tr.unsure || f.Anonymous && f.Type.Kind() == reflect.Pointer || omitzero && f.Type != timeType && implements(f.Type, zeroer)
+			tr.unsure = tr.unsure || mayVanish(f) || omitzero && f.Type != timeType && implements(f.Type, zeroer)
 			tr.add(f.Type, seen)
 		}
 	}
@@ -102,8 +103,29 @@ func (tr *traits) add(t reflect.Type, seen map[reflect.Type]bool) {
 
 var zeroer = reflect.TypeFor[interface{ IsZero() bool }]()
 
-// mayBeNull reports that a value of t may be null in JSON, so that a pointer to it
-// would come back as nil.
+// mayVanish reports that f may leave no trace in JSON though it points to something.
+func mayVanish(f reflect.StructField) bool {
+	return f.Anonymous && f.Type.Kind() == reflect.Pointer && field{StructField: f}.tag() == "" && mayBeEmpty(f.Type.Elem())
+}
+
+// mayBeEmpty reports that the JSON of the struct t may have no field.
+func mayBeEmpty(t reflect.Type) bool {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		_, omitzero := option(f, "omitzero")
+		_, omitempty := option(f, "omitempty")
+		inner := f.Anonymous && field{StructField: f}.tag() == "" && structOf(f.Type) != nil
+		switch {
+		case skipped(f), omitzero, omitempty:
+		case inner && (f.Type.Kind() == reflect.Pointer || mayBeEmpty(f.Type) && !hasMethods(f.Type)):
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// mayBeNull reports that a value of t may be null in JSON.
 func mayBeNull(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:

@@ -4,12 +4,11 @@ import (
 	"bytes"
 	"math"
 	"reflect"
-	"strings"
 	"sync"
 	"time"
 )
 
-// judge compares values of one type that encodes itself.
+// judge is what the values of one type need to be compared.
 type judge struct {
 	equal func(a, b reflect.Value) bool // by a method; nil: there is none
 	locks bool                          // it guards itself, so nobody else may look inside
@@ -21,26 +20,21 @@ func judgeOf(t reflect.Type) *judge {
 	if j, ok := judges.Load(t); ok {
 		return j.(*judge)
 	}
-	j := &judge{equal: equalMethod(t), locks: holdsLock(t, map[reflect.Type]bool{})}
-	known, _ := judges.LoadOrStore(t, j)
+	known, _ := judges.LoadOrStore(t, &judge{equal: equalMethod(t), locks: holdsLock(t)})
 	return known.(*judge)
 }
 
-// holdsLock reports that a t may have a lock or an atomic inside.
-func holdsLock(t reflect.Type, seen map[reflect.Type]bool) bool {
-	if seen[t] || t == timeType {
-		return false
-	}
-	seen[t] = true
-	if p := t.PkgPath(); p == "sync" || p == "sync/atomic" || strings.HasPrefix(p, "internal/") {
-		return strings.HasPrefix(p, "sync")
-	}
+// holdsLock reports that a lock or an atomic is a part of a t.
+func holdsLock(t reflect.Type) bool {
 	switch t.Kind() {
-	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Array:
-		return holdsLock(t.Elem(), seen)
+	case reflect.Array:
+		return holdsLock(t.Elem())
 	case reflect.Struct:
+		if p := t.PkgPath(); p == "sync" || p == "sync/atomic" {
+			return true
+		}
 		for i := range t.NumField() {
-			if holdsLock(t.Field(i).Type, seen) {
+			if holdsLock(t.Field(i).Type) {
 				return true
 			}
 		}
@@ -48,18 +42,18 @@ func holdsLock(t reflect.Type, seen map[reflect.Type]bool) bool {
 	return false
 }
 
-// same reports that b, which was read from data, is as good as a. encoded is what
-// the methods of b make of it.
+// same reports that b, which was read from data, is as good as a, which encodes itself.
 func (j *judge) same(a, b reflect.Value, data []byte) bool {
-	stable := func() bool {
-		again, err := encoded(b.Addr().Interface())
-		return err == nil && bytes.Equal(again, data)
+	c := comparison{inside: true}
+	if _, differs := c.compare(a, b); !differs {
+		if !c.caches {
+			return true
+		}
+		if again, err := encoded(b.Addr().Interface()); err == nil && bytes.Equal(again, data) {
+			return true
+		}
 	}
-	c, differs := comparison{inside: true}, false
-	if c.caches = j.locks; !j.locks {
-		_, differs = c.compare(a, b)
-	}
-	return !differs && (!c.caches || stable()) || j.equal != nil && j.equal(a, b)
+	return j.equal != nil && j.equal(a, b)
 }
 
 // equalMethod returns the comparison by a method Equal or Cmp that t or *t
@@ -93,7 +87,7 @@ func equalMethod(t reflect.Type) func(a, b reflect.Value) bool {
 // comparison tells a value from what came back.
 type comparison struct {
 	inside bool // a type that encodes itself, whose nil and empty are one
-	caches bool // set when one of the values has something unexported where the other has nothing
+	caches bool // set when something was passed over: what only one of them has, unexported, or has a lock
 }
 
 // compare returns where two values of one type differ. A time is its instant and
@@ -122,6 +116,10 @@ func (c *comparison) values(a, b reflect.Value, seen map[[2]uintptr]bool) (strin
 	case reflect.Map:
 		return c.maps(a, b, seen)
 	case reflect.Struct:
+		if c.inside && judgeOf(t).locks {
+			c.caches = true
+			return "", false
+		}
 		for i := range t.NumField() {
 			if at, differs := c.field(t.Field(i), a.Field(i), b.Field(i), seen); differs {
 				return "." + t.Field(i).Name + at, true

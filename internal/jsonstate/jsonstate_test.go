@@ -139,3 +139,9 @@ func TestCheckRefusesTwoFieldsOfOneName(t *testing.T) {
 	})
 	require.ErrorContains(t, jsonstate.Check(twice), `A has the same name "n"`)
 }
+
+func TestAnArrayOfAnotherLengthIsNotCutOff(t *testing.T) {
+	for _, data := range []string{`{"A":[1]}`, `{"A":[1,2,3]}`} {
+		require.EqualError(t, unmarshal([]byte(data), &struct{ A [2]int }{}), "cannot decode field A: its type [2]int has another length; let MigrateState see to it")
+	}
+}

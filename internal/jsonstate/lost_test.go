@@ -93,6 +93,7 @@ func TestNothingThatWouldChangeIsAcknowledged(t *testing.T) {
 		"a tag without quotes":                             {reflect.New(reflect.StructOf([]reflect.StructField{{Name: "A", Type: reflect.TypeFor[int](), Tag: "json:a"}})).Interface(), "type: field A"},
 		"two fields of one name":                           {&both{}, "type: field right.ID"},
 		"a part that its JSON leaves out, beside a cache":  {hold(indexed{A: 1, B: 2, index: map[string]int{"a": 1}}), "value: cannot encode field Field"},
+		"a part left out, beside a pointer to a lock":      {hold(logged{A: 1, B: 2, log: &guarded{}}), "value: cannot encode field Field"},
 		"an unexported map of which JSON has the keys":     {hold(tally{map[string]int{secret: 2}}), "value: cannot encode field Field"},
 		"a value behind an unexported pointer that rounds": {hold(boxed{&half}), "value: cannot encode field Field"},
 		"an order that is taken for equality":              {hold(job{1, "a"}), "value: cannot encode field Field"},

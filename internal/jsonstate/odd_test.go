@@ -89,6 +89,10 @@ type (
 		A, B  int
 		index map[string]int
 	}
+	logged struct { // likewise, and has a lock elsewhere
+		A, B int
+		log  *guarded
+	}
 	tally struct{ m map[string]int } // its JSON has the keys only
 	boxed struct{ v *float64 }       // its JSON has one digit
 	job   struct {                   // its JSON has Rank only, by which jobs are put in order
@@ -210,6 +214,9 @@ func (c *cached) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &c.n) 
 
 func (x indexed) MarshalJSON() ([]byte, error)  { return json.Marshal(x.A) }
 func (x *indexed) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &x.A) }
+
+func (l logged) MarshalJSON() ([]byte, error)  { return json.Marshal(l.A) }
+func (l *logged) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &l.A) }
 
 func (t tally) MarshalJSON() ([]byte, error) { return json.Marshal(slices.Sorted(maps.Keys(t.m))) }
 func (t *tally) UnmarshalJSON(b []byte) error {

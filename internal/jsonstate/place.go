@@ -151,6 +151,8 @@ func (e decodeError) Error() string {
 		return "more than one JSON value"
 	case refused:
 		return fmt.Sprintf("cannot decode %s: %s", where, r.why)
+	case semantic != nil && semantic.JSONKind == ']':
+		return fmt.Sprintf("cannot decode %s: its type %s has another length; let MigrateState see to it", where, semantic.GoType)
 	case errors.Is(cause, jsontext.ErrDuplicateName):
 		return fmt.Sprintf("cannot decode %s: a name is there twice", where)
 	case syntactic, semantic == nil:

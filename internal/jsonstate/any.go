@@ -1,6 +1,7 @@
 package jsonstate
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -144,149 +145,25 @@ func appendSlice(b []byte, s []any, depth int) ([]byte, error) {
 	return append(b, ']'), nil
 }
 
-func decoderOf[T any]() *jsonv2.Unmarshalers {
-	return jsonv2.UnmarshalFromFunc(func(dec *jsontext.Decoder, v *T) error {
-		data, err := dec.ReadValue() // which compares names and checks text
-		if err != nil {
-			return err
-		}
-		p := parser{data: data}
-		x, err := p.value()
-		if x != nil {
-			typed, ok := x.(T)
-			if !ok {
-				return &jsonv2.SemanticError{JSONKind: data.Kind()}
-			}
-			*v = typed
-		}
+// decodeAny decodes numbers, so that integers are exact.
+func decodeAny(dec *jsontext.Decoder, v *any) error {
+	if dec.PeekKind() != '0' {
+		return errors.ErrUnsupported // as every other any
+	}
+	data, err := dec.ReadValue()
+	if err != nil {
 		return err
-	})
+	}
+	*v, err = parseNumber(string(data))
+	return err
 }
 
-// parser reads JSON that is known to be valid and without whitespace or not.
-type parser struct {
-	data []byte
-	keys map[string]string // those that were seen, so that equal ones share memory
-}
-
-// next returns the first byte that is no whitespace and no separator.
-func (p *parser) next() byte {
-	for {
-		switch c := p.data[0]; c {
-		case ' ', '\t', '\r', '\n', ',', ':':
-			p.data = p.data[1:]
-		default:
-			return c
-		}
+func parseNumber(s string) (any, error) {
+	if i, err := strconv.ParseInt(s, 10, 64); err == nil && s != "-0" {
+		return i, nil
 	}
-}
-
-func (p *parser) value() (any, error) {
-	switch p.next() {
-	case 'n':
-		p.data = p.data[len("null"):]
-		return nil, nil
-	case 't':
-		p.data = p.data[len("true"):]
-		return true, nil
-	case 'f':
-		p.data = p.data[len("false"):]
-		return false, nil
-	case '"':
-		return unquote(p.quoted())
-	case '{':
-		return p.object()
-	case '[':
-		return p.array()
-	}
-	return p.number()
-}
-
-func (p *parser) object() (any, error) {
-	m := map[string]any{}
-	for p.data = p.data[1:]; p.next() != '}'; {
-		k, err := p.key()
-		if err != nil {
-			return nil, err
-		}
-		if m[k], err = p.value(); err != nil {
-			return nil, err
-		}
-	}
-	p.data = p.data[1:]
-	return m, nil
-}
-
-func (p *parser) array() (any, error) {
-	s := []any{}
-	for p.data = p.data[1:]; p.next() != ']'; {
-		v, err := p.value()
-		if err != nil {
-			return nil, err
-		}
-		s = append(s, v)
-	}
-	p.data = p.data[1:]
-	return s, nil
-}
-
-func (p *parser) key() (string, error) {
-	quoted := p.quoted()
-	if k, ok := p.keys[string(quoted)]; ok {
-		return k, nil
-	}
-	k, err := unquote(quoted)
-	if len(k) <= 32 && len(p.keys) < 256 {
-		if p.keys == nil {
-			p.keys = map[string]string{}
-		}
-		p.keys[string(quoted)] = k
-	}
-	return k, err
-}
-
-// quoted returns the string that comes next, with its quotes.
-func (p *parser) quoted() []byte {
-	end := 1
-	for p.data[end] != '"' {
-		if p.data[end] == '\\' {
-			end++
-		}
-		end++
-	}
-	s := p.data[:end+1]
-	p.data = p.data[end+1:]
-	return s
-}
-
-func unquote(s []byte) (string, error) {
-	if !slices.Contains(s, '\\') {
-		return string(s[1 : len(s)-1]), nil
-	}
-	b, err := jsontext.AppendUnquote(nil, s)
-	return string(b), err
-}
-
-func (p *parser) number() (any, error) {
-	end, integer := 0, true
-scan:
-	for ; end < len(p.data); end++ {
-		switch p.data[end] {
-		case '.', 'e', 'E':
-			integer = false
-		case ' ', '\t', '\r', '\n', ',', ']', '}':
-			break scan
-		}
-	}
-	s := string(p.data[:end])
-	p.data = p.data[end:]
-	if integer && s != "-0" {
-		if i, err := strconv.ParseInt(s, 10, 64); err == nil {
-			return i, nil
-		}
-		if u, err := strconv.ParseUint(s, 10, 64); err == nil {
-			return u, nil
-		}
+	if u, err := strconv.ParseUint(s, 10, 64); err == nil {
+		return u, nil
 	}
 	f, err := strconv.ParseFloat(s, 64)
 	if err != nil {

@@ -160,8 +160,8 @@ func decodeNumber(dec *jsontext.Decoder, n *json.Number) error {
 		*n = json.Number(v)
 	case 'n':
 	case '"':
-		s, err := unquote(v)
-		if err == nil && s != "" && !isNumber(s) {
+		s, err := jsontext.AppendUnquote(nil, v)
+		if err == nil && len(s) > 0 && !isNumber(string(s)) {
 			return &jsonv2.SemanticError{JSONKind: '"'}
 		}
 		*n = json.Number(s)

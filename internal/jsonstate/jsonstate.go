@@ -66,7 +66,7 @@ var (
 		encoderOf(func(v map[string]any) bool { return v == nil }),
 		encoderOf(func(v []any) bool { return v == nil }),
 	)
-	anyDecoders     = jsonv2.JoinUnmarshalers(decoderOf[any](), decoderOf[map[string]any](), decoderOf[[]any]())
+	anyDecoders     = jsonv2.UnmarshalFromFunc(decodeAny)
 	checkedEncoders = jsonv2.JoinMarshalers(
 		anyEncoders,
 		jsonv2.MarshalToFunc(encodeTime),

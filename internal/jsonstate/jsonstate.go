@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"sync"
 
@@ -101,7 +102,8 @@ func Marshal(v any) ([]byte, error) {
 func (p *plan) checkReadBack(state reflect.Value, data []byte) error {
 	back := reflect.New(state.Type())
 	if err := jsonv2.Unmarshal(data, back.Interface(), p.decode); err != nil {
-		return err
+		at, cause := position(err)
+		return refusal{path: pathIn(state.Type(), at), why: fmt.Sprintf("JSON cannot give it back (%T)", cause)}
 	}
 	if at, differs := new(comparison).compare(state, back.Elem()); differs {
 		return refusal{path: at, why: "JSON cannot tell it from another value, as a pointer to nil from nil"}

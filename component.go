@@ -64,7 +64,8 @@ type Component interface {
 //
 // Register refuses a method that bears such a name and would not be called: one with
 // another signature, one of two embedded types, one of a pointer where a value was
-// registered; and an encoding that the state has from one of several fields.
+// registered; an encoding that the state has from one of several fields; and an
+// UnmarshalState of the state without a pointer receiver, which decodes into a copy.
 type StatefulComponent[T any] struct {
 	mu      sync.RWMutex
 	state   atomic.Pointer[T] // which is out of the reach of whatever prints or dumps a component

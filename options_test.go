@@ -128,17 +128,20 @@ func TestAdaptersRefuseWrongOptionsAllAtOnce(t *testing.T) {
 
 func TestADirectoryThatOnlyAShellKnowsIsNotMade(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for _, dir := range []string{"~", "~/state", "~user/state", "$HOME/state", "${HOME}", "/data/${POD_NAME}/x", "a\x00b", "a\nb"} {
+	for _, dir := range []string{"~", "~/state", "~user/state", "$HOME/state", "${HOME}", "/data/${POD_NAME}/x", "/data/$POD_NAME", `%APPDATA%\state`,
+		"file:///var/lib/state", "redis://app:secret@h:6379/0", " ", " state", "state ", "a\x00b", "a\nb"} {
 		_, err := durable.NewFileAdapter(dir, nil)
 		require.Error(t, err, dir)
+		require.NotContains(t, err.Error(), "app:secret")
 		_, err = durable.ParseConfig(fmt.Appendf(nil, "state_persistence: {adapter: file, directory: %q, spill_directory: %q}", escaped(dir), escaped(dir)))
 		require.ErrorContains(t, err, "state_persistence.directory", dir)
 		require.ErrorContains(t, err, "state_persistence.spill_directory", dir)
+		require.NotContains(t, err.Error(), "app:secret")
 	}
 	made, err := filepath.Glob("*")
 	require.NoError(t, err)
 	require.Empty(t, made)
-	for _, dir := range []string{"./~", "state", "a$b"} {
+	for _, dir := range []string{"./~", "state", "a$b", "./ a /", "file:x", "50%", "a/100%-b%/c", "./c$"} {
 		a, err := durable.NewFileAdapter(dir, nil)
 		require.NoError(t, err, dir)
 		require.NoError(t, a.Close())

@@ -94,7 +94,10 @@ const (
 )
 
 func (h *handler) judge() (state string, err error) {
-	for _, check := range h.checks {
+	for i, check := range h.checks {
+		if check == nil {
+			return notReady, fmt.Errorf("check %d of healthhttp.Handler is nil; leave it out", i+1)
+		}
 		if err := foreign.Call("a check", check); err != nil { // a check that panics is no reason to answer nothing
 			return notReady, err
 		}

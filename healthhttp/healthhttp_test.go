@@ -156,6 +156,13 @@ func status(t *testing.T, h http.Handler) (s healthhttp.Status) {
 	return s
 }
 
+func TestANilCheckIsNamedAndIsNoPanic(t *testing.T) {
+	w := httptest.NewRecorder()
+	healthhttp.Handler(nil, nil).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+	require.Equal(t, http.StatusServiceUnavailable, w.Code)
+	require.Contains(t, w.Body.String(), "check 1 of healthhttp.Handler is nil")
+}
+
 func TestStatusNamesEveryComponentWithItsAgeAndItsLastError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &store{MemoryAdapter: durable.NewMemoryAdapter(nil)}

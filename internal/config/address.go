@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"net/url"
 	"strings"
 
@@ -13,10 +14,10 @@ func (s *Section) RedisAddress() Secret {
 	address := s.Secret("redis_url").Reveal()
 	mode := s.Checked(limits.Of("redis_mode", ""))
 	master := s.Text("redis_master")
-	if master != "" && mode != "" && mode != "sentinel" {
-		s.Refuse("redis_master", "belongs to redis_mode sentinel")
-	}
 	if address == "" {
+		if master != "" && mode != "" && mode != "sentinel" {
+			s.Refuse("redis_master", "belongs to redis_mode sentinel")
+		}
 		return Secret{}
 	}
 	whole, ok := s.redisAddress(address, mode, master)
@@ -48,7 +49,11 @@ func (s *Section) redisAddress(address, mode, master string) (whole string, ok b
 		}
 	}
 	add("redis_mode", "mode", mode)
-	add("redis_master", "master_name", master)
+	if master != "" && cmp.Or(mode, given.Get("mode")) != "sentinel" {
+		s.Refuse("redis_master", "belongs to redis_mode sentinel")
+	} else {
+		add("redis_master", "master_name", master)
+	}
 	if mode == "sentinel" && master == "" && given.Get("master_name") == "" {
 		ok = false
 		s.Refuse("redis_master", "is missing; redis_mode sentinel needs the name of the master")

@@ -59,3 +59,12 @@ func TestConfig_redis_mode_and_redis_master_become_parameters_of_the_address(t *
 		require.Equal(t, want, redisURL(t, yaml), yaml)
 	}
 }
+
+func TestConfig_a_master_without_sentinels_is_refused_under_its_own_name(t *testing.T) {
+	for _, yaml := range []string{"redis://h\n  redis_master: m", "redis://h?mode=cluster\n  redis_master: m", "redis://h\n  redis_mode: standalone\n  redis_master: m"} {
+		err := config.Decode([]byte("b:\n  redis_url: "+yaml+"\n"), "b", os.LookupEnv, func(s *config.Section) { s.RedisAddress() })
+		require.ErrorContains(t, err, "b.redis_master: belongs to redis_mode sentinel", yaml)
+		require.NotContains(t, err.Error(), "redis_url", yaml)
+	}
+	require.Equal(t, "redis://h?mode=sentinel&master_name=m", redisURL(t, "redis://h?mode=sentinel\n  redis_master: m"))
+}

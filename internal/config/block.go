@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/durablestate/durable/internal/envelope"
@@ -89,7 +90,7 @@ func (b *Block) readAdapter(s *Section) {
 	if b.Adapter == "file" {
 		if s.Missing("directory") {
 			s.Refuse("directory", "is missing; adapter file needs one")
-		} else if b.SpillDirectory != "" && b.SpillDirectory == b.Directory {
+		} else if b.SpillDirectory != "" && filepath.Clean(b.SpillDirectory) == filepath.Clean(b.Directory) {
 			s.Refuse("spill_directory", "must not be the directory itself")
 		}
 	}

@@ -63,7 +63,7 @@ func (c *Check) TextAs(name, key, v string) {
 	must := Of(key, c.Adapter).WrongText(v)
 	switch {
 	case must == "":
-	case key == "redis_url" || len(v) > 100:
+	case strings.Contains(v, "://") || key == "redis_url" || len(v) > 100: // which may hold a password
 		c.Refuse(name, "%s", must)
 	default:
 		c.Refuse(name, "%s, not %q", must, v)

@@ -16,7 +16,7 @@ const (
 	mustPart       = mustID + `, without "/" and without "~" at its start`
 	mustPrefix     = `printable ASCII without spaces, braces and the glob characters * ? [ ] \`
 	mustDurability = "memory, fsync, or replicated:N with N from 1 to 100"
-	mustDirectory  = "a path without control characters, as the operating system knows it: no `~`, no `$HOME`"
+	mustDirectory  = "a path without control characters, as the operating system knows it: no `~`, no `$HOME`, no URL, no spaces around it"
 )
 
 func id(v string) string {
@@ -58,10 +58,13 @@ func durability(v string) string {
 	return ""
 }
 
-var variable = regexp.MustCompile(`^\$[A-Za-z_{]|\$\{`)
+var (
+	variable = regexp.MustCompile(`(^|[/\\])\$[A-Za-z_]|\$\{|%[A-Za-z_()]+%`)
+	scheme   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
+)
 
-// directory refuses what only a shell expands: a directory of that name would be
-// made, beside the one that is meant.
+// directory refuses what only a shell expands, and what is no path: a directory of
+// that name would be made, beside the one that is meant.
 func directory(v string) string {
 	first, _, _ := strings.Cut(strings.ReplaceAll(v, `\`, "/"), "/")
 	switch {
@@ -72,6 +75,10 @@ func directory(v string) string {
 			fmt.Sprintf(" (a directory of that name is %q)", "./~")
 	case variable.MatchString(v):
 		return "must not hold a variable, which only a shell expands; write ${VAR} in YAML and os.ExpandEnv in code"
+	case scheme.MatchString(v):
+		return "must be a path, not a URL"
+	case strings.TrimSpace(v) != v:
+		return `must not have spaces around it (a directory of such a name is "./ name /")`
 	}
 	return ""
 }

@@ -26,6 +26,9 @@ const percent = "percent-encode special characters, also in user and password (a
 // Parse reads raw and says everything that is wrong with it. It quotes nothing of
 // raw: a mistyped address holds parts of the password where nobody expects them.
 func Parse(raw string) (t *Target, wrong []string) {
+	if strings.TrimSpace(raw) != raw {
+		return nil, []string{"must not have spaces around it"}
+	}
 	u, err := url.Parse(raw)
 	if err != nil {
 		return nil, []string{"cannot be parsed; " + percent}
@@ -94,6 +97,9 @@ func (c *check) host(t *Target) {
 	}
 	if p := t.URL.Port(); !isPort(p) && p != "" {
 		c.refuse("must have a port from 1 to 65535")
+	}
+	if strings.ContainsAny(t.URL.Host, ", ") {
+		c.refuse("must have one host; name the others as addr=host:port")
 	}
 	switch {
 	case path == "":
@@ -191,6 +197,9 @@ func (c *check) parameters(t *Target, q url.Values) {
 		if k == unknown && !strange {
 			c.refuse("has a parameter that is unknown" + ofWhich(t.Mode) + "; " + percent)
 			strange = true
+		}
+		if len(q[name]) > 1 && k != unknown && k != hostAndPort {
+			c.refuse("has " + name + " more than once")
 		}
 		for _, v := range q[name] {
 			c.parameter(name, v, k)

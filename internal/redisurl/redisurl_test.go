@@ -21,6 +21,22 @@ func TestEverythingThatIsWrongWithAnAddressIsSaidAtOnce(t *testing.T) {
 	require.NotContains(t, strings.Join(wrong, "; "), "s3cret")
 }
 
+func TestAnAddressThatTheClientWouldTakeForAnotherIsRefused(t *testing.T) {
+	for raw, want := range map[string]string{
+		"redis://a:1,b:2":                     "must have one host; name the others as addr=host:port",
+		" redis://h":                          "must not have spaces around it",
+		"redis://h/0 ":                        "must not have spaces around it",
+		"redis://h?pool_size=5&pool_size=500": "has pool_size more than once",
+	} {
+		_, wrong := redisurl.Parse(raw)
+		require.Equal(t, []string{want}, wrong, raw)
+	}
+	for _, raw := range []string{"redis://h?mode=cluster&addr=b:2&addr=c:3", "redis://[::1]:6379", "redis://:a%2Cb@h", "redis://u,v:p,w@h"} {
+		_, wrong := redisurl.Parse(raw)
+		require.Empty(t, wrong, raw)
+	}
+}
+
 // What is accepted here the client reads as well, or opening would find another
 // problem after all.
 func TestTheClientReadsWhatIsAccepted(t *testing.T) {

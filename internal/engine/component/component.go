@@ -128,6 +128,9 @@ func (r *Registered) Register(name string, comp Component, cell Cell, p *Profile
 		} else if i, ok := comp.(Initialiser); ok {
 			i.InitState()
 		}
+		if err := checkFilled(comp); err != nil { // only now: InitState may fill it
+			return err
+		}
 		return r.checkSchema()
 	})
 }

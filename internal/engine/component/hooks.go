@@ -3,6 +3,7 @@ package component
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"reflect"
 	"strings"
 )
@@ -64,7 +65,7 @@ func (h hook) check(t reflect.Type) error {
 	} else if _, ok := reflect.PointerTo(t).MethodByName(h.name); ok {
 		return fmt.Errorf("%s of *%s would not be called, because the component is no pointer; register a pointer", h.name, t)
 	}
-	if from := embeddedWith(base, h.name); from != nil {
+	if from := h.hidden(base, 10); from != nil {
 		return fmt.Errorf("%s of the embedded %s would not be called, because %s does not have it: another embedded type has one too, or a field of that name hides it; write %s.%s",
 			h.name, from, base, base, h.name)
 	}
@@ -99,33 +100,56 @@ func (h hook) checkState(state reflect.Type) error {
 	if err := h.check(p); err != nil {
 		return err
 	}
+	if _, ok := state.MethodByName(h.name); ok && h.name == "UnmarshalState" && state.Kind() != reflect.Interface {
+		return fmt.Errorf("%s of %s would decode into a copy, and each restore be empty; give it a pointer receiver", h.name, state)
+	}
 	encodes := h.name == "MarshalState" || h.name == "UnmarshalState"
 	if _, ok := p.MethodByName(h.name); ok && encodes && state.Kind() == reflect.Struct && state.NumField() > 1 &&
 		!declares(state, h.name) && !declares(p, h.name) {
 		return fmt.Errorf("%s of %s is that of the embedded %s, which knows nothing of the other fields; write %s.%s",
-			h.name, state, embeddedWith(state, h.name), state, h.name)
+			h.name, state, h.hidden(state, 10), state, h.name)
 	}
 	return nil
 }
 
-// embeddedWith returns a type that t embeds and that has the method, nil if there is
-// none.
-func embeddedWith(t reflect.Type, method string) reflect.Type {
-	if t.Kind() != reflect.Struct {
-		return nil
-	}
-	for i := range t.NumField() {
-		f := t.Field(i)
-		if !f.Anonymous {
-			continue
+// hidden returns a type that t embeds, at any depth, with the hook, which t does not
+// have; nil if there is none. Clone is a name that others use for their own ends too.
+func (h hook) hidden(t reflect.Type, depth int) reflect.Type {
+	for e := range embedded(t) {
+		m, ok := methodOf(e, h.name)
+		if ok && (h.name != "Clone" || h.compare(e, m.Type) == nil) {
+			return e
 		}
-		_, byValue := f.Type.MethodByName(method)
-		_, byPointer := reflect.PointerTo(f.Type).MethodByName(method)
-		if byValue || byPointer && f.Type.Kind() != reflect.Interface {
-			return f.Type
+		if e.Kind() == reflect.Pointer {
+			e = e.Elem()
+		}
+		if from := h.hidden(e, depth-1); !ok && depth > 0 && from != nil {
+			return from
 		}
 	}
 	return nil
+}
+
+// embedded yields the types that t embeds.
+func embedded(t reflect.Type) iter.Seq[reflect.Type] {
+	return func(yield func(reflect.Type) bool) {
+		if t.Kind() != reflect.Struct {
+			return
+		}
+		for i := range t.NumField() {
+			if f := t.Field(i); f.Anonymous && !yield(f.Type) {
+				return
+			}
+		}
+	}
+}
+
+// methodOf returns the method of an embedded type, or of a pointer to it.
+func methodOf(t reflect.Type, name string) (reflect.Method, bool) {
+	if m, ok := t.MethodByName(name); ok || t.Kind() == reflect.Interface {
+		return m, ok
+	}
+	return reflect.PointerTo(t).MethodByName(name)
 }
 
 // Embeds reports that t embeds, at any depth, a type that implements what.
@@ -139,11 +163,36 @@ func embeds(t, what reflect.Type, depth int) bool {
 	if t.Kind() != reflect.Struct || depth == 0 {
 		return false
 	}
-	for i := range t.NumField() {
-		f := t.Field(i)
-		if f.Anonymous && (f.Type.Implements(what) || reflect.PointerTo(f.Type).Implements(what) || embeds(f.Type, what, depth-1)) {
+	for e := range embedded(t) {
+		if e.Implements(what) || reflect.PointerTo(e).Implements(what) || embeds(e, what, depth-1) {
 			return true
 		}
 	}
 	return false
+}
+
+// checkFilled refuses a component that has its methods from something that it embeds
+// and that is nil.
+func checkFilled(comp Component) error {
+	v := reflect.Indirect(reflect.ValueOf(comp))
+	if v.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		gives := f.Anonymous && f.Type.Implements(reflect.TypeFor[Component]()) && !declares(v.Type(), "SnapshotState") &&
+			!declares(reflect.PointerTo(v.Type()), "SnapshotState")
+		if gives && isNil(v.Field(i)) {
+			return fmt.Errorf("the %s that %s embeds is nil", f.Type, v.Type())
+		}
+	}
+	return nil
+}
+
+// isNil reports that v is nil, or an interface with something that is.
+func isNil(v reflect.Value) bool {
+	if v.Kind() == reflect.Interface && !v.IsNil() {
+		v = v.Elem()
+	}
+	return (v.Kind() == reflect.Interface || v.Kind() == reflect.Pointer) && v.IsNil()
 }

@@ -1,6 +1,8 @@
 package component_test
 
 import (
+	"crypto/tls"
+	"net/http"
 	"reflect"
 	"testing"
 
@@ -77,7 +79,17 @@ type (
 		initialising
 		counting
 	}
+	deeply struct {
+		durable.StatefulComponent[testkit.Sum]
+		*stateWithTwo
+	}
+	shared struct{ *encodes }
+	copied struct{ N int }
+	hollow struct{ durable.Component }
 )
+
+func (c copied) MarshalState() ([]byte, error) { return nil, nil }
+func (c copied) UnmarshalState(_ []byte) error { return nil }
 
 func (*plainInit) InitState(string)               {}
 func (*outerInit) InitState() error               { return nil }
@@ -112,6 +124,9 @@ func TestAMethodWithTheNameOfAHookThatWouldNeverBeCalledIsRefused(t *testing.T) 
 		"InitState of *component_test.byValue would not be called, because the component is no pointer":                                   byValue{},
 		"MarshalState of component_test.partly is that of the embedded component_test.encodes":                                            durable.NewStatefulComponent(partly{}),
 		"because component_test.stateWithTwo does not have it":                                                                            durable.NewStatefulComponent(stateWithTwo{}),
+		"because component_test.deeply does not have it":                                                                                  &deeply{},
+		"UnmarshalState of component_test.copied would decode into a copy":                                                                durable.NewStatefulComponent(copied{}),
+		"UnmarshalState of component_test.shared would decode into a copy":                                                                durable.NewStatefulComponent(shared{}),
 	} {
 		require.ErrorContains(t, cp.Register("c", comp), want)
 	}
@@ -131,7 +146,18 @@ type (
 	initialisingState struct{ Ready bool }
 	onlyEmbedded      struct{ encodes }
 	copying           struct{ testkit.Custom }
+	headers           struct {
+		durable.StatefulComponent[testkit.Sum]
+		http.Header
+		*tls.Config
+	}
+	filled struct{ *testkit.Custom }
+	own    struct{ durable.Component } // says what it says
 )
+
+func (f *filled) InitState()               { f.Custom = &testkit.Custom{} }
+func (own) SnapshotState() ([]byte, error) { return nil, nil }
+func (own) RestoreState([]byte) error      { return nil }
 
 func (r *rightState) Clone() rightState { return *r }
 func (i *initialisingState) InitState() { i.Ready = true }
@@ -142,6 +168,7 @@ func TestHooksThatAreCalledAreAccepted(t *testing.T) {
 	cp := durable.New(durable.NewMemoryAdapter(nil), testkit.Quiet())
 	for id, comp := range map[string]durable.Component{
 		"right": &right{}, "embedded": durable.NewStatefulComponent(onlyEmbedded{}), "plain": &copying{},
+		"clones of others": &headers{}, "filled": &filled{}, "own": own{}, "wrapped": hollow{durable.NewStatefulComponent(0)},
 		"pointer": durable.NewStatefulComponent(&struct{ N int }{}),
 	} {
 		require.NoError(t, cp.Register(id, comp), id)
@@ -162,6 +189,7 @@ func (table) RestoreState([]byte) error      { return nil }
 func TestANilComponentIsRefusedWhateverItsType(t *testing.T) {
 	cp := durable.New(durable.NewMemoryAdapter(nil), testkit.Quiet())
 	for _, comp := range []durable.Component{
+		hollow{}, &hollow{}, &hollow{(*durable.StatefulComponent[int])(nil)}, struct{ *testkit.Custom }{},
 		nil, (*testkit.Custom)(nil), (*testkit.WordCounter)(nil), (*durable.StatefulComponent[int])(nil), (*nobody)(nil), table(nil),
 	} {
 		require.ErrorContains(t, cp.Register("c", comp), "nil")

@@ -32,6 +32,9 @@ func Create(ctx context.Context, path string, replace bool, write func(io.Writer
 // target follows links to what is to be written, and tells whether that is a
 // special file.
 func target(path string) (to string, special bool, err error) {
+	if path == "" {
+		return path, false, errors.New("the archive has no name")
+	}
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, link := os.Lstat(path); link == nil {

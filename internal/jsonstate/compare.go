@@ -1,7 +1,6 @@
 package jsonstate
 
 import (
-	"bytes"
 	"math"
 	"reflect"
 	"sync"
@@ -49,11 +48,24 @@ func (j *judge) same(a, b reflect.Value, data []byte) bool {
 		if !c.caches {
 			return true
 		}
-		if again, err := encoded(b.Addr().Interface()); err == nil && bytes.Equal(again, data) {
+		if again, err := encoded(b.Addr().Interface()); err == nil && sameBytes(again, data) {
 			return true
 		}
 	}
 	return j.equal != nil && j.equal(a, b)
+}
+
+// sameBytes reports that a and b are equal but for the order, in which a set may be
+// written otherwise each time.
+func sameBytes(a, b []byte) bool {
+	var counts [256]int
+	for _, c := range a {
+		counts[c]++
+	}
+	for _, c := range b {
+		counts[c]--
+	}
+	return counts == [256]int{}
 }
 
 // equalMethod returns the comparison by a method Equal or Cmp that t or *t

@@ -145,6 +145,7 @@ func TestWhatIsOrdinaryIsAccepted(t *testing.T) {
 		"an embedded pointer":                        &[]withPointer{{}, {&Base{}}},
 		"a cache that is not filled when it is read": hold(indexed{A: 1, index: map[string]int{"a": 1}}),
 		"options that are in every other program":    &[]frequent{{}, {Tags: []string{"a"}, Left: map[string]int{"a": 1}, At: utc, Next: &frequent{Name: "b"}}},
+		"a set with a lock, in any order":            hold(&guardedSet{m: map[string]bool{"a": true, "b": true, "c": true, "d": true, "e": true, "f": true, "g": true}}),
 		"a chain of 9,000":                           &node{&node{}},
 		"a root that is nil":                         new(map[string]any),
 	} {

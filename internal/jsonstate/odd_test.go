@@ -93,6 +93,10 @@ type (
 		A, B int
 		log  *guarded
 	}
+	guardedSet struct {
+		mu sync.Mutex
+		m  set
+	}
 	tally struct{ m map[string]int } // its JSON has the keys only
 	boxed struct{ v *float64 }       // its JSON has one digit
 	job   struct {                   // its JSON has Rank only, by which jobs are put in order
@@ -217,6 +221,13 @@ func (x *indexed) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &x.A)
 
 func (l logged) MarshalJSON() ([]byte, error)  { return json.Marshal(l.A) }
 func (l *logged) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &l.A) }
+
+func (g *guardedSet) MarshalJSON() ([]byte, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.m.MarshalJSON()
+}
+func (g *guardedSet) UnmarshalJSON(b []byte) error { return g.m.UnmarshalJSON(b) }
 
 func (t tally) MarshalJSON() ([]byte, error) { return json.Marshal(slices.Sorted(maps.Keys(t.m))) }
 func (t *tally) UnmarshalJSON(b []byte) error {

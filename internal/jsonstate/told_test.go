@@ -51,6 +51,8 @@ func told(a, b reflect.Value, behindAny bool) (at string, differs bool) {
 	case *guarded:
 		y := b.Interface().(*guarded)
 		return "", (x == nil) != (y == nil) || x != nil && x.n != y.n
+	case *guardedSet:
+		return "", !reflect.DeepEqual(x.m, b.Interface().(*guardedSet).m)
 	case set: // nil and empty are one to a type with methods of its own
 		y := b.Interface().(set)
 		return "", len(x)+len(y) > 0 && !reflect.DeepEqual(x, y)

@@ -120,6 +120,9 @@ func (o Options) engine() engine.Options {
 	}
 	if o.Spill != nil {
 		e.Spill = &spill.Adapter{States: statesOf(o.Spill)}
+		if ours := ownOf(o.Spill); ours.Unusable() == nil {
+			e.Spill.Bytes = ours.Adapter
+		}
 		if h, ok := o.Spill.(Historian); ok {
 			e.Spill.List = history{h, calling(h)}.List
 		}

@@ -7,9 +7,9 @@ const (
 	SetID         = "~set"      // all components as one state, captured at one instant
 	StartsID      = "~starts"   // how many starts in a row ended badly
 	StoreID       = "~store"    // which store this is, for what is spilled
-	SpillID       = "~spill"    // in a spill: whose the states beside it are
+	SpillID       = "~spill"    // in a spill: the SpillBook
 	AsidePrefix   = "~aside/"   // what is set aside
-	SpillPrefix   = "~spill/"   // what other stores spilled than the one of SpillID
+	SpillPrefix   = "~spill/"   // what other stores spilled than the first
 	DamagedPrefix = "~damaged/" // what a store moved out of the way, see Quarantine
 )
 

@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/rand"
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -63,4 +64,34 @@ type SpillRecord struct {
 // known.
 func (r *SpillRecord) SameStore(o *SpillRecord) bool {
 	return r.Where != "" && r.Where == o.Where && r.System == o.System && r.Replica == o.Replica
+}
+
+// A SpillBook names the stores that have spilled, in the order in which they came.
+// The first has its states under their own ids.
+type SpillBook struct {
+	Stores []SpillRecord `json:"stores"`
+}
+
+// Of returns the record of the store i, nil if it has none.
+func (b *SpillBook) Of(i Identity) *SpillRecord {
+	for n := range b.Stores {
+		if b.Stores[n].Store == i {
+			return &b.Stores[n]
+		}
+	}
+	return nil
+}
+
+// Enter adds r, in place of what is said of its store.
+func (b *SpillBook) Enter(r SpillRecord) {
+	if old := b.Of(r.Store); old != nil {
+		*old = r
+		return
+	}
+	b.Stores = append(b.Stores, r)
+}
+
+// Leave removes what is said of the store i.
+func (b *SpillBook) Leave(i Identity) {
+	b.Stores = slices.DeleteFunc(b.Stores, func(r SpillRecord) bool { return r.Store == i })
 }

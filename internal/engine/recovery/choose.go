@@ -18,13 +18,14 @@ type candidate struct {
 	snap   *store.Snapshot // nil: found.Err
 	found  store.Found
 	place  *saver.Saver    // whose generations it is one of
-	shown  *store.Snapshot // what the adapter gave with found.Err
+	stored error           // what the store itself answered: found.Err may be of the spill
+	shown  *store.Snapshot // what the adapter gave and is not used
 	unread *store.Snapshot // bytes that are not used, as they were read
 }
 
 // choose decides where a component is restored from.
 func (r *Recovery) choose(t Target, own loaded) chosen {
-	mine := candidate{snap: own.snap, found: own.found, place: own.saver, shown: own.shown}
+	mine := candidate{snap: own.snap, found: own.found, place: own.saver, stored: own.stored, shown: own.shown}
 	r.lift(t, mine.found)
 	best, other := newest(mine, r.whole.part(t.Component.ID(), r.System.Words))
 	return chosen{Target: t, r: r, candidate: best, other: other, setUp: own.setUp}
@@ -140,6 +141,14 @@ func (x *chosen) admit(ctx context.Context, res report.Result, cause error) erro
 	}
 	if x.fresh {
 		if err := x.beginFresh(ctx); err != nil {
+			err = x.Saver.Fail("restore", err)
+			x.Saver.Shut(err)
+			return err
+		}
+	}
+	if err := x.r.clear(ctx, x.Saver); err != nil {
+		x.r.notCleared(x.Saver, err)
+		if res.Outcome == store.TooNew { // the next start would begin afresh again
 			err = x.Saver.Fail("restore", err)
 			x.Saver.Shut(err)
 			return err

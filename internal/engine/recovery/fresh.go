@@ -39,12 +39,12 @@ func (x *chosen) setAside(ctx context.Context, c candidate) error {
 			return nil
 		}
 	}
-	switch store.OutcomeOf(c.found.Err) {
+	switch store.OutcomeOf(c.stored) {
 	case store.FirstBoot, store.Expired: // nothing is there
 		return nil
 	}
 	return x.r.once(c.place.Name(), func() error {
-		return c.place.SetStoredAside(ctx, saver.Answer{Epoch: x.r.Epoch, Err: c.found.Err, Shown: c.shown}, x.r.once)
+		return c.place.SetStoredAside(ctx, saver.Answer{Epoch: x.r.Epoch, Err: c.stored, Shown: c.shown}, x.r.once)
 	})
 }
 

@@ -17,7 +17,8 @@ type loaded struct {
 	saver      *saver.Saver
 	snap       *store.Snapshot
 	found      store.Found
-	shown      *store.Snapshot // what the adapter gave with the error
+	shown      *store.Snapshot // what the adapter gave and is not used
+	stored     error           // what the store itself answered
 	outclaimed error           // it could not be claimed, so nothing is known
 	setUp      uint64          // change count of the component before the claim
 }
@@ -117,11 +118,12 @@ func (r *Recovery) answered(s *saver.Saver, snap *store.Snapshot, err error) loa
 		r.System.Reached(s.ID())
 	}
 	f, _ := r.System.Words.Fence(err)
-	l := loaded{saver: s, snap: snap, found: store.FoundBy(snap, f, err)}
+	l := loaded{saver: s, snap: snap, found: store.FoundBy(snap, f, err), stored: err}
 	if err != nil {
 		l.snap, l.shown = nil, snap
 	}
 	s.NoticeRollback(l.found.Fence.Version)
+	r.beneath(&l)
 	return l
 }
 
@@ -151,6 +153,7 @@ func (r *Recovery) loadSet() error {
 func (w *whole) part(id string, words backend.Words) candidate {
 	c := candidate{found: w.Part(id), place: w.saver}
 	if w.snap == nil {
+		c.stored, c.shown = w.stored, w.shown
 		return c
 	}
 	i := w.Index(id)
@@ -166,5 +169,6 @@ func (w *whole) part(id string, words backend.Words) candidate {
 		c.unread = w.snap
 	}
 	c.found.Err = words.Fault("load", id, store.Answer(c.found.Fence, c.found.Err, ""))
+	c.stored = c.found.Err
 	return c
 }

@@ -42,6 +42,7 @@ type Recovery struct {
 	began   time.Time
 	calls   *wait.Deadlines
 	spilled map[*saver.Saver]error // why what was spilled is not in the store
+	unread  sync.Map               // why what was spilled, and is newer, cannot be read: *spill.Unread by its *saver.Saver
 	whole   *whole                 // what was found of the set
 	aside   sync.Map               // what several components have in common and is set aside once: func() error by its name
 }
@@ -61,6 +62,11 @@ func (r *Recovery) Restore(ctx context.Context, targets []Target, together bool)
 		results, err = r.together(ctx, targets)
 	default:
 		results, err = r.each(ctx, targets)
+	}
+	if err == nil {
+		if err := r.clear(ctx, &r.Set.Saver); err != nil {
+			r.notCleared(&r.Set.Saver, err)
+		}
 	}
 	if results == nil {
 		for _, t := range targets {

@@ -16,7 +16,7 @@ import (
 type Answer struct {
 	Epoch uint64          // under which it was claimed
 	Err   error           // nil: there is a state
-	Shown *store.Snapshot // bytes that the adapter gave with the error; nil: none
+	Shown *store.Snapshot // that state, or bytes that the adapter gave with the error; nil: none
 }
 
 // unusable reports that something is there that no load returns.
@@ -36,13 +36,12 @@ func (s *Saver) SetStoredAside(ctx context.Context, a Answer, once func(shared s
 	}
 	if len(all) == 0 && a.Shown != nil {
 		all = []store.Stored{{Version: a.Shown.Version, Raw: a.Shown.Data}}
+		if a.Err == nil {
+			all[0].Snapshot = a.Shown
+		}
 	}
 	for _, g := range all {
-		snap := g.Snapshot
-		if snap == nil {
-			snap = &store.Snapshot{Version: g.Version, Codec: store.RawCodec, Data: g.Raw}
-		}
-		if err := once(g.Shared, func() error { return s.SetAside(ctx, s.sys, snap) }); err != nil {
+		if err := once(g.Shared, func() error { return s.SetAside(ctx, s.sys, Bytes(g)) }); err != nil {
 			return err
 		}
 	}
@@ -50,6 +49,14 @@ func (s *Saver) SetStoredAside(ctx context.Context, a Answer, once func(shared s
 		return nil
 	}
 	return s.nothingStored(ctx, a)
+}
+
+// Bytes returns what is kept of g: its snapshot, or one of its bytes as they are.
+func Bytes(g store.Stored) *store.Snapshot {
+	if g.Snapshot != nil {
+		return g.Snapshot
+	}
+	return &store.Snapshot{Version: g.Version, Codec: store.RawCodec, Data: g.Raw}
 }
 
 // nothingStored fails unless the store itself has nothing of a state of which a load

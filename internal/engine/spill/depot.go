@@ -4,11 +4,10 @@ package spill
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/durablestate/durable/internal/engine/backend"
 	"github.com/durablestate/durable/internal/envelope"
@@ -18,7 +17,8 @@ import (
 // Adapter is what takes snapshots that a store cannot.
 type Adapter struct {
 	backend.States
-	List func(ctx context.Context) ([]string, error) // ids of all that it holds; nil: it cannot tell
+	List  func(ctx context.Context) ([]string, error) // ids of all that it holds; nil: it cannot tell
+	Bytes backend.Bytes                               // nil: it does not show them
 }
 
 // Config is what a Depot is made of.
@@ -37,13 +37,10 @@ type Config struct {
 type Depot struct {
 	Config
 
-	mu       sync.Mutex     // held while it is found out what follows
-	identity store.Identity // of the store; empty: not known yet
-	moved    bool           // what is there was spilled for a store of this identity at another place
-	apart    bool           // states of ours may have ids with the prefix
-	settled  bool           // first is known, and the record says who we are
-	first    bool           // the states have their own ids
-	recorded bool           // and so does the record beside those with the prefix
+	mu       sync.Mutex       // held while it is found out what follows
+	identity store.Identity   // of the store; empty: not known yet
+	book     *store.SpillBook // of who has spilled, not changed once it is here; nil: nobody can read it
+	entered  bool             // it names us as we are
 }
 
 // New returns a Depot that is yet to be identified.
@@ -53,52 +50,37 @@ func New(c Config) *Depot { return &Depot{Config: c} }
 // is for. Whatever is another's is neither overwritten nor aged out. It sets the
 // WriteID of snap.
 func (d *Depot) Save(ctx context.Context, name string, snap *store.Snapshot) error {
-	own, err := d.settle(ctx)
+	d.mu.Lock()
+	own, err := d.enter(ctx)
+	us := d.identity
+	d.mu.Unlock()
 	if err == nil && own {
-		own, err = d.free(ctx, name)
+		own, err = d.free(ctx, us, name)
 	}
 	if err != nil {
 		return err
 	}
-	snap.WriteID = d.identity.Label()
+	snap.WriteID = us.Label()
 	if own {
 		err = d.States.Save(ctx, name, snap)
 	}
 	if !own || errors.Is(err, store.ErrFenced) { // by whoever used the id before
-		err = d.saveApart(ctx, name, snap)
+		err = d.States.Save(ctx, apart(us, name), snap)
 	}
 	return err
 }
 
-// saveApart stores snap where the state's own id is another's.
-func (d *Depot) saveApart(ctx context.Context, name string, snap *store.Snapshot) error {
-	d.mu.Lock()
-	var err error
-	if !d.recorded {
-		d.recorded, err = d.leaveRecord(ctx, apart(d.identity, d.record()))
-		d.apart = true
-	}
-	d.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	return d.States.Save(ctx, apart(d.identity, name), snap)
-}
-
-// record is the id of the record of whose the plain ids are.
-func (d *Depot) record() string { return d.Namespace + store.SpillID }
-
-// apart returns the id of the state name of a store that has no plain ids.
+// apart returns the id of the state name of a store that did not come first.
 func apart(of store.Identity, name string) string {
 	return envelope.JoinID(store.SpillPrefix+string(of)+"/", name)
 }
 
 // free reports that nothing but our own is stored under the id name.
-func (d *Depot) free(ctx context.Context, name string) (bool, error) {
+func (d *Depot) free(ctx context.Context, us store.Identity, name string) (bool, error) {
 	s, err := d.States.Load(ctx, name)
 	switch {
 	case err == nil:
-		return store.LabelOf(s) == d.identity, nil
+		return store.LabelOf(s) == us, nil
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrExpired):
 		return true, nil
 	case store.OutcomeOf(err) == store.Unreachable:
@@ -107,100 +89,81 @@ func (d *Depot) free(ctx context.Context, name string) (bool, error) {
 	return false, nil // something is there that nobody can read
 }
 
-// settle finds out who has the plain ids: whoever left a record there first.
-func (d *Depot) settle(ctx context.Context) (first bool, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.settled {
-		d.first, err = d.leaveRecord(ctx, d.record())
-		d.settled = err == nil
-	}
-	return d.first, err
-}
-
-const recordTries = 4
-
-// leaveRecord stores a record of us under id, and reports that it stands there: if
-// another one does, that stays.
-func (d *Depot) leaveRecord(ctx context.Context, id string) (ours bool, err error) {
-	self := d.Self
-	self.Store, self.At = d.identity, time.Now().UTC().Truncate(time.Second)
-	data, _ := json.Marshal(self) // cannot fail
-	for range recordTries {
-		s, err := d.States.Load(ctx, id)
-		next := store.Snapshot{Codec: "json", Data: data}
-		switch f, _ := d.Words.Fence(err); {
-		case err == nil:
-			if r := readRecord(s); r == nil || r.Store != d.identity {
-				return false, nil
-			}
-			next.Version = s.Fence().Version + 1
-		case errors.Is(err, store.ErrNotFound):
-			next.Version = f.Version + 1
-		case store.OutcomeOf(err) == store.Unreachable:
-			return false, err
-		default:
-			return false, nil
-		}
-		if err = d.States.Save(ctx, id, &next); !errors.Is(err, store.ErrConflict) {
-			return store.IsStored(err), belowLevel(err)
-		}
-	}
-	return false, nil
-}
-
-// belowLevel takes what is stored for enough: it is in a spill for a while.
-func belowLevel(err error) error {
-	if store.IsStored(err) {
-		return nil
-	}
-	return err
-}
-
-// readRecord returns the record in s, nil if it is none.
-func readRecord(s *store.Snapshot) *store.SpillRecord {
-	var r store.SpillRecord
-	if json.Unmarshal(s.Data, &r) != nil || r.Store == "" {
-		return nil
-	}
-	return &r
-}
-
 // An Entry is a spilled snapshot.
 type Entry struct {
 	ID string // in the spill adapter
 	*store.Snapshot
 }
 
-// Find returns what is spilled of the state name: entries of ours, of which there
-// may be two, and the id of one that is another's, if there is one. fence is the
-// highest epoch that the adapter tells of. What cannot be read stays, and is told.
-func (d *Depot) Find(ctx context.Context, name string) (ours []Entry, others string, fence uint64, err error) {
-	ids := []string{name, apart(d.identity, name)}
-	if !d.apart {
-		ids = ids[:1]
+// Found is what is spilled of a state.
+type Found struct {
+	Ours   []Entry // perhaps two
+	Others string  // the id of one that is another's; empty: none
+	Fence  uint64  // the highest epoch that the adapter tells of
+	Unread *Unread
+}
+
+// Unread is what is spilled of a state and cannot be read, or what is newer than the
+// entry that can. It stays where it is until it is set aside.
+type Unread struct {
+	IDs []string
+	Err error // with the fence, as far as that is known
+}
+
+// add takes the state under id in. Of two the one of a newer release counts.
+func (f *Found) add(id string, err error) {
+	if f.Unread == nil {
+		f.Unread = &Unread{}
 	}
+	f.Unread.IDs = append(f.Unread.IDs, id)
+	f.Unread.Err = errors.Join(f.Unread.Err, fmt.Errorf("the spill holds a state that cannot be read, under %q: %w", id, err))
+}
+
+// Find returns what is spilled of the state name.
+func (d *Depot) Find(ctx context.Context, name string) (f Found, err error) {
+	d.mu.Lock()
+	us, ids := d.identity, []string{name}
+	if d.book == nil || d.book.Of(us) != nil {
+		ids = append(ids, apart(us, name))
+	}
+	anothers := d.book != nil && len(d.book.Stores) > 0 && !d.first() // what has no prefix
+	d.mu.Unlock()
 	for _, id := range ids {
 		s, err := d.States.Load(ctx, id)
-		f, _ := d.Words.Fence(err)
-		fence = max(fence, f.Epoch)
+		fence, _ := d.Words.Fence(err)
+		f.Fence = max(f.Fence, fence.Epoch)
 		switch {
-		case err == nil && (id != name || store.LabelOf(s) == d.identity):
-			ours = append(ours, Entry{id, s})
+		case err == nil && (id != name || store.LabelOf(s) == us):
+			f.Ours = append(f.Ours, Entry{id, s})
+			if s.LastVersion > s.Version {
+				f.add(id, store.Answer(s.Fence(), store.ErrCorrupt, "version %d", s.LastVersion))
+			}
 		case err == nil && store.LabelOf(s) == "":
-			return nil, "", 0, store.MarkPermanent(errUnlabelled(id))
+			return f, store.MarkPermanent(errUnlabelled(id))
 		case err == nil:
-			others = id
+			f.Others = id
+		case errors.Is(err, store.ErrNotFound):
 		case store.OutcomeOf(err) == store.Unreachable:
-			return nil, "", 0, err
-		case !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrExpired):
-			d.Log.Error("durable: spilled state cannot be read; it stays where it is", "id", id, "error", err)
+			return f, err
+		case id == name && anothers:
+			f.Others = id
+			d.Log.Error("durable: spilled state of another store cannot be read; it stays where it is", "id", id, "error", err)
+		default:
+			f.add(id, err)
 		}
 	}
-	return ours, others, fence, nil
+	return f, nil
 }
 
 // Moved reports that what is there was spilled by a store of the same identity at
 // another place: this one was moved, or is a copy of that one, which still counts on
 // what it spilled.
-func (d *Depot) Moved() bool { return d.moved }
+func (d *Depot) Moved() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.book == nil {
+		return false
+	}
+	r := d.book.Of(d.identity)
+	return r != nil && r.Where != "" && d.Self.Where != "" && !d.Self.SameStore(r)
+}

@@ -1,11 +1,14 @@
 package spill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/durablestate/durable/internal/store"
 )
@@ -19,6 +22,9 @@ func errUnlabelled(id string) error {
 	return fmt.Errorf("Options.Spill (spill_directory) holds the state %q, which nobody spilled: if it is the store of another program, give the spill a directory of its own; "+
 		"if not, copy the state away and delete it there", id)
 }
+
+// identityTries is how often the identity is looked at again while others save theirs.
+const identityTries = 4
 
 // Ask calls do, again when it had no answer and there is time.
 type Ask func(do func(ctx context.Context) error) error
@@ -34,7 +40,7 @@ type Ask func(do func(ctx context.Context) error) error
 func (d *Depot) Identify(ask, once Ask, names func() []string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for range recordTries {
+	for range identityTries {
 		known, fence, err := d.stored(ask)
 		if err == nil {
 			err = d.refuseStore(ask, known)
@@ -68,17 +74,20 @@ func (d *Depot) Identify(ask, once Ask, names func() []string) error {
 	return errors.New("the identity of the store is being changed by somebody else")
 }
 
-// is takes id for the identity of the store, and looks what was spilled for it.
-func (d *Depot) is(ask Ask, id store.Identity) error {
-	d.identity = id
-	_, fence, err := d.load(ask, apart(id, d.record()))
-	if err != nil {
-		return err
-	}
-	d.apart = d.apart || fence != (store.Fence{})
-	r, err := d.known(ask, id)
-	d.moved = r != nil && r.Where != "" && d.Self.Where != "" && !d.Self.SameStore(r)
+// is takes id for the identity of the store, and looks who has spilled.
+func (d *Depot) is(ask Ask, id store.Identity) (err error) {
+	d.identity, d.entered = id, false
+	d.book, err = d.read(ask)
 	return err
+}
+
+// read returns the book, nil where nobody can read it.
+func (d *Depot) read(ask Ask) (b *store.SpillBook, err error) {
+	err = ask(func(ctx context.Context) (err error) {
+		b, _, err = d.look(ctx)
+		return err
+	})
+	return b, err
 }
 
 // stored returns the identity that the store has, empty for none.
@@ -100,57 +109,44 @@ func (d *Depot) stored(ask Ask) (id store.Identity, f store.Fence, err error) {
 	return id, s.Fence(), nil
 }
 
-// refuseStore refuses a spill that has an identity: that is what stores have.
+// refuseStore refuses a spill that has an identity: that is what stores have. One
+// that cannot be read tells nothing: were this the store, its own could not be either.
 func (d *Depot) refuseStore(ask Ask, known store.Identity) error {
-	var s *store.Snapshot
-	err := ask(func(ctx context.Context) (err error) {
-		s, err = d.States.Load(ctx, d.Namespace+store.StoreID)
+	s, err := d.load(ask, d.Namespace+store.StoreID)
+	if err != nil || s == nil {
 		return err
-	})
-	switch {
-	case err == nil:
-		if id, ok := store.ReadIdentity(s.Data); ok && id == known {
-			return store.MarkPermanent(errItself)
-		}
-		return store.MarkPermanent(errAStore)
-	case errors.Is(err, store.ErrNotFound):
-		return nil
-	case store.OutcomeOf(err) == store.Unreachable:
-		return err
+	}
+	if id, ok := store.ReadIdentity(s.Data); ok && id == known {
+		return store.MarkPermanent(errItself)
 	}
 	return store.MarkPermanent(errAStore)
 }
 
 // found is what was spilled under a name for a store.
 type found struct {
-	id, name string
-	*store.Snapshot
+	id, name        string
+	*store.Snapshot // nil: nobody can read it
 }
 
 // recognise returns the identity of a store that has none: a new one, or that of the
-// store whose states are in the spill, if it is this one that came back empty.
+// store that spilled from this place, if it is that one, come back empty.
 func (d *Depot) recognise(ask Ask, names []string) (store.Identity, error) {
-	spilled, err := d.search(ask, names)
-	if err != nil || len(spilled) == 0 {
-		return store.NewIdentity(), err
+	book, err := d.read(ask)
+	if err != nil {
+		return "", err
 	}
-	var owners []store.Identity
-	for _, e := range spilled {
-		if owner := store.LabelOf(e.Snapshot); !slices.Contains(owners, owner) {
-			owners = append(owners, owner)
-		}
+	spilled, err := d.search(ask, book, names)
+	if err != nil {
+		return "", err
+	}
+	if book == nil {
+		return "", store.MarkPermanent(fmt.Errorf("%w: the record of who spilled, %q, cannot be read", d.ambiguous(spilled, new(store.SpillBook)), d.bookID()))
 	}
 	var same []store.Identity
-	var told []string
-	for _, owner := range owners {
-		r, err := d.known(ask, owner)
-		if err != nil {
-			return "", err
+	for i := range book.Stores {
+		if d.Self.SameStore(&book.Stores[i]) {
+			same = append(same, book.Stores[i].Store)
 		}
-		if r != nil && d.Self.SameStore(r) {
-			same = append(same, owner)
-		}
-		told = append(told, describe(owner, r))
 	}
 	if len(same) == 1 {
 		empty, err := d.untouched(ask, same[0], spilled)
@@ -162,16 +158,22 @@ func (d *Depot) recognise(ask Ask, names []string) (store.Identity, error) {
 			return same[0], nil
 		}
 	}
-	return "", store.MarkPermanent(d.ambiguous(spilled, told))
+	if len(spilled) == 0 {
+		return store.NewIdentity(), nil
+	}
+	return "", store.MarkPermanent(d.ambiguous(spilled, book))
 }
 
 const mostNamed = 5 // ids in an error or a log line
 
 // ambiguous says that nobody can tell whose the spilled states are, and the way out.
-func (d *Depot) ambiguous(spilled []found, told []string) error {
-	ids := make([]string, len(spilled))
-	for i, e := range spilled {
-		ids[i] = e.id
+func (d *Depot) ambiguous(spilled []found, book *store.SpillBook) error {
+	var ids, told []string
+	for _, e := range spilled {
+		ids = append(ids, e.id)
+		if of := describe(e, book); !slices.Contains(told, of) {
+			told = append(told, of)
+		}
 	}
 	return fmt.Errorf("the spill holds %s for %s, and this store has no identity of its own yet: is it that store, come back empty or moved? "+
 		"If so, bring the states into it with \"durable export\" and \"durable import\", and remove them from the spill with \"durable delete\"; "+
@@ -188,52 +190,33 @@ func Named(ids []string) string {
 	return text
 }
 
-func describe(owner store.Identity, r *store.SpillRecord) string {
+// describe says which store e is for.
+func describe(e found, book *store.SpillBook) string {
+	if e.Snapshot == nil {
+		return "a store that cannot be told, since they cannot be read"
+	}
+	owner := store.LabelOf(e.Snapshot)
+	r := book.Of(owner)
 	if r == nil {
 		return fmt.Sprintf("the store %s, of which nothing else is known", owner)
 	}
-	where := r.Where
-	if where == "" {
-		where = "at an unknown place"
-	}
-	return fmt.Sprintf("the store %s (%s, system %q, spilled by %q at %s)", owner, where, store.Namespace(r.System, r.Replica), r.Holder, r.At.Format("2006-01-02T15:04:05Z07:00"))
+	return fmt.Sprintf("the store %s (%s, system %q, spilled by %q at %s)", owner, cmp.Or(r.Where, "at an unknown place"),
+		store.Namespace(r.System, r.Replica), r.Holder, r.At.Format(time.RFC3339))
 }
 
-// known returns what the spill tells of the store owner, nil for nothing.
-func (d *Depot) known(ask Ask, owner store.Identity) (*store.SpillRecord, error) {
-	for _, id := range []string{d.record(), apart(owner, d.record())} {
-		s, _, err := d.load(ask, id)
-		if err != nil {
-			return nil, err
-		}
-		if s == nil {
-			continue
-		}
-		if r := readRecord(s); r != nil && r.Store == owner {
-			return r, nil
-		}
-	}
-	return nil, nil
-}
-
-// load returns what the spill has under id, nil for nothing that can be read, and the
-// fence, which is not zero where anything ever was or that is not told.
-func (d *Depot) load(ask Ask, id string) (s *store.Snapshot, f store.Fence, err error) {
+// load returns what the spill has under id, nil for nothing that can be read.
+func (d *Depot) load(ask Ask, id string) (s *store.Snapshot, err error) {
 	err = ask(func(ctx context.Context) (err error) {
 		s, err = d.States.Load(ctx, id)
 		return err
 	})
 	switch {
 	case err == nil:
-		return s, s.Fence(), nil
+		return s, nil
 	case store.OutcomeOf(err) == store.Unreachable:
-		return nil, f, err
+		return nil, err
 	}
-	f, worded := d.Words.Fence(err)
-	if !worded || !errors.Is(err, store.ErrNotFound) {
-		f.Version = max(f.Version, 1)
-	}
-	return nil, f, nil
+	return nil, nil
 }
 
 // untouched reports that the store has nothing under the names of what was spilled
@@ -241,7 +224,7 @@ func (d *Depot) load(ask Ask, id string) (s *store.Snapshot, f store.Fence, err 
 // rule to decide.
 func (d *Depot) untouched(ask Ask, owner store.Identity, spilled []found) (bool, error) {
 	for _, e := range spilled {
-		if store.LabelOf(e.Snapshot) != owner {
+		if e.Snapshot == nil || store.LabelOf(e.Snapshot) != owner {
 			continue
 		}
 		var s *store.Snapshot
@@ -264,56 +247,72 @@ func (d *Depot) untouched(ask Ask, owner store.Identity, spilled []found) (bool,
 }
 
 // search returns what was spilled under names, for whatever store.
-func (d *Depot) search(ask Ask, names []string) ([]found, error) {
-	var all []found
-	add := func(id, name string) error {
-		s, _, err := d.load(ask, id)
-		if err == nil && s != nil {
-			all = append(all, found{id, name, s})
-		}
-		if err == nil && s != nil && store.LabelOf(s) == "" {
-			err = store.MarkPermanent(errUnlabelled(id))
-		}
-		return err
+func (d *Depot) search(ask Ask, book *store.SpillBook, names []string) (all []found, err error) {
+	places, err := d.places(ask, book, names)
+	if err != nil {
+		return nil, err
 	}
-	for _, name := range names {
-		if err := add(name, name); err != nil {
+	for id, name := range places {
+		var s *store.Snapshot
+		err := ask(func(ctx context.Context) (err error) {
+			s, err = d.States.Load(ctx, id)
+			return err
+		})
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			continue
+		case err == nil && store.LabelOf(s) == "":
+			return nil, store.MarkPermanent(errUnlabelled(id))
+		case err != nil && store.OutcomeOf(err) == store.Unreachable:
 			return nil, err
+		case err != nil:
+			s = nil
+		}
+		all = append(all, found{id, name, s})
+	}
+	return all, nil
+}
+
+// places returns the ids under which states of these names may be spilled, with the
+// names: by what the adapter lists, or, where it does not, by who is in the book.
+func (d *Depot) places(ask Ask, book *store.SpillBook, names []string) (map[string]string, error) {
+	var owners []store.Identity
+	if book != nil {
+		for i := range book.Stores {
+			owners = append(owners, book.Stores[i].Store)
 		}
 	}
 	ids, err := d.list(ask)
 	if err != nil {
 		return nil, err
 	}
-	places := map[store.Identity]map[string]string{} // names by their ids apart
 	for _, id := range ids {
-		rest, ok := strings.CutPrefix(id, store.SpillPrefix)
-		if !ok {
-			continue
-		}
-		text, _, _ := strings.Cut(rest, "/")
-		owner := store.Identity(text)
-		if places[owner] == nil {
-			places[owner] = d.places(owner, names)
-		}
-		if name, ok := places[owner][id]; ok {
-			if err := add(id, name); err != nil {
-				return nil, err
-			}
+		if rest, ok := strings.CutPrefix(id, store.SpillPrefix); ok {
+			owner, _, _ := strings.Cut(rest, "/")
+			owners = append(owners, store.Identity(owner))
 		}
 	}
-	return all, nil
+	slices.Sort(owners)
+	places := d.placesOf(slices.Compact(owners), names)
+	if d.List != nil {
+		maps.DeleteFunc(places, func(id, _ string) bool { _, listed := slices.BinarySearch(ids, id); return !listed })
+	}
+	return places, nil
 }
 
-func (d *Depot) places(owner store.Identity, names []string) map[string]string {
-	m := make(map[string]string, len(names))
+// placesOf returns the ids under which states of these names may be spilled for owners.
+func (d *Depot) placesOf(owners []store.Identity, names []string) map[string]string {
+	m := make(map[string]string, len(names)*(1+len(owners)))
 	for _, name := range names {
-		m[apart(owner, name)] = name
+		m[name] = name
+		for _, owner := range owners {
+			m[apart(owner, name)] = name
+		}
 	}
 	return m
 }
 
-// list returns the ids of all that the spill holds, as far as it can tell.
+// list returns the ids of all that the spill holds, in order, as far as it can tell.
 func (d *Depot) list(ask Ask) (ids []string, err error) {
 	if d.List == nil {
 		return nil, nil
@@ -322,5 +321,6 @@ func (d *Depot) list(ask Ask) (ids []string, err error) {
 		ids, err = d.List(ctx)
 		return err
 	})
+	slices.Sort(ids)
 	return ids, err
 }

@@ -8,25 +8,12 @@ import (
 )
 
 // Sweep is called when what was spilled is back in the store. It tells of what is
-// left of ours under other names than names, and removes the record of us when
-// nothing is. A spill that cannot list what it holds keeps the record.
+// left of ours under other names than names, and takes us out of the book when
+// nothing is. Of a spill that cannot list what it holds nobody knows that.
 func (d *Depot) Sweep(ask Ask, names func() []string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var records []string
-	for _, id := range []string{d.record(), apart(d.identity, d.record())} {
-		s, _, err := d.load(ask, id)
-		if err != nil {
-			return err
-		}
-		if s == nil {
-			continue
-		}
-		if r := readRecord(s); r != nil && r.Store == d.identity {
-			records = append(records, id)
-		}
-	}
-	if len(records) == 0 || d.List == nil {
+	if d.List == nil || d.book == nil || d.book.Of(d.identity) == nil {
 		return nil
 	}
 	left, unknown, err := d.left(ask, names())
@@ -36,16 +23,14 @@ func (d *Depot) Sweep(ask Ask, names func() []string) error {
 	if len(unknown) > 0 {
 		d.Log.Warn("durable: states of components that are not registered stay in the spill", "ids", Named(unknown))
 	}
-	for _, id := range records {
-		if left {
-			return nil
-		}
-		if err := ask(func(ctx context.Context) error { return belowLevel(d.States.Delete(ctx, id)) }); err != nil {
-			return err
-		}
-		d.settled, d.recorded = false, false
+	if left {
+		return nil
 	}
-	return nil
+	d.entered = false
+	return ask(func(ctx context.Context) (err error) {
+		d.book, err = d.change(ctx, func(b *store.SpillBook) { b.Leave(d.identity) })
+		return err
+	})
 }
 
 // left reports that something of ours is in the spill, and what of it has a name
@@ -55,20 +40,11 @@ func (d *Depot) left(ask Ask, names []string) (any bool, unknown []string, err e
 	if err != nil {
 		return false, nil, err
 	}
-	places := d.places(d.identity, names)
-	for _, name := range names {
-		places[name] = name
-	}
+	places := d.placesOf([]store.Identity{d.identity}, names)
 	for _, id := range ids {
-		name, plain := strings.CutPrefix(id, d.Namespace)
-		plain = plain && !strings.Contains(name, "/") && id != d.record()
-		ours := strings.HasPrefix(id, store.SpillPrefix+string(d.identity)+"/") && id != apart(d.identity, d.record())
-		if plain && !ours {
-			s, _, err := d.load(ask, id)
-			if err != nil {
-				return false, nil, err
-			}
-			ours = s != nil && store.LabelOf(s) == d.identity
+		ours, err := d.isOurs(ask, id)
+		if err != nil {
+			return false, nil, err
 		}
 		if !ours {
 			continue
@@ -79,4 +55,21 @@ func (d *Depot) left(ask Ask, names []string) (any bool, unknown []string, err e
 		}
 	}
 	return any, unknown, nil
+}
+
+// isOurs reports that a state of ours is under id, or one of the first that nobody
+// can read while we are that.
+func (d *Depot) isOurs(ask Ask, id string) (bool, error) {
+	if strings.HasPrefix(id, store.SpillPrefix+string(d.identity)+"/") {
+		return true, nil
+	}
+	name, ok := strings.CutPrefix(id, d.Namespace)
+	if !ok || strings.Contains(name, "/") || id == d.bookID() {
+		return false, nil
+	}
+	s, err := d.load(ask, id)
+	if s == nil {
+		return d.first() && err == nil, err
+	}
+	return store.LabelOf(s) == d.identity, nil
 }

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
+	"sync/atomic"
 
 	"github.com/durablestate/durable/internal/engine"
 )
@@ -66,13 +66,30 @@ func New(a StateAdapter, opts *Options) *Checkpointer {
 	return &Checkpointer{
 		inside:   func() *engine.Engine { return e },
 		shortTTL: o.shortTTL(ttl),
-		closed: sync.OnceValue(func() error {
+		closed: once(func() error {
 			unsaved, err := e.Close()
 			if len(unsaved) == 0 {
 				return err
 			}
 			return errors.Join(&CloseError{statuses(unsaved)}, err)
 		}),
+	}
+}
+
+// once is sync.OnceValue, but those who come meanwhile wait on a channel: a test with
+// virtual time cannot wait on a lock.
+func once(do func() error) func() error {
+	var begun atomic.Bool
+	var result error
+	over := make(chan struct{})
+	return func() error {
+		if !begun.Swap(true) {
+			defer close(over)
+			result = do()
+			return result
+		}
+		<-over
+		return result
 	}
 }
 
@@ -162,8 +179,9 @@ func (c *Checkpointer) Do(fn func()) { c.in().Do(fn) }
 
 // Checkpoint saves the named components now, all without names, and returns when
 // every change made before the call is durable, or ctx ends. The error lists
-// what failed; the others were saved. It is ErrReplaced for a component that a Restore
-// brought back meanwhile: its changes are not what was saved. With Options.Consistent all components are
+// what failed, and what had not finished when ctx ended; the others were saved. It is
+// ErrReplaced for a component that a Restore brought back meanwhile: its changes are
+// not what was saved. With Options.Consistent all components are
 // saved, whichever are named. Calling it inside Update, View or Do is a programming
 // error that ends with ctx.
 func (c *Checkpointer) Checkpoint(ctx context.Context, componentIDs ...string) error {
@@ -188,11 +206,14 @@ func (c *Checkpointer) Health() error { return c.in().Health() }
 //
 // nil means that every component's last change is durable. Otherwise errors.As
 // finds a *CloseError that lists what is not, and how old its last good
-// checkpoint is; what went to Options.Spill is listed too, and so are changes
-// made after a Restore that failed, but not what was set up before it. Saves run
-// in parallel, the largest changes first, and are tried again within
-// Options.CloseTimeout, which Close keeps whatever the components and the store
-// do. It works without Start, after a failed Restore, and again, with the same
+// checkpoint is; what went to Options.Spill is listed too, as Spilled, and so are
+// changes made after a Restore that failed, but not what was set up before it. What
+// did not change is not listed, whatever the store says. Saves run in parallel, the
+// largest changes first. Each that failed is tried again, unless its error is
+// permanent, and one that hangs keeps no other from that. Options.CloseTimeout is
+// for all of it, and Close keeps it whatever the components and the store do: when
+// the store is so slow that the rest could not be spilled in time, the spill begins
+// early. It works without Start, after a failed Restore, and again, with the same
 // result.
 func (c *Checkpointer) Close() error {
 	if c == nil || c.closed == nil {

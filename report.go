@@ -123,6 +123,7 @@ type ComponentStatus struct {
 	Failures    uint64
 	Pause       time.Duration // with Options.Consistent: of "~set", how long the last checkpoint held units of work up; of a component, its own share
 	Err         error         // of the last attempt, nil if it succeeded
+	Spilled     bool          // in a CloseError: its state is in Options.Spill, and the next Restore takes it from there
 }
 
 // CloseError is what errors.As finds in Close's error when the last change of
@@ -146,6 +147,9 @@ func (e *CloseError) Error() string {
 		fmt.Fprintf(&b, " %q (%s", s.ComponentID, lastGood(s))
 		if s.Err != nil {
 			fmt.Fprintf(&b, "; %s", strings.TrimPrefix(s.Err.Error(), "durable: "))
+		}
+		if s.Spilled {
+			b.WriteString("; spilled, the next Restore takes it from there")
 		}
 		b.WriteString(")")
 	}

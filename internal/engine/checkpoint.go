@@ -3,8 +3,11 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/durablestate/durable/internal/engine/component"
@@ -27,6 +30,7 @@ func (e *Engine) Checkpoint(ctx context.Context, ids ...string) error {
 	var errs []error
 	var waited *flight.Flight
 	var err error
+	var late unfinished
 	for _, u := range e.request(members) {
 		told := u.flight == waited // that of a set is everybody's
 		if !told {
@@ -35,14 +39,39 @@ func (e *Engine) Checkpoint(ctx context.Context, ids ...string) error {
 		switch {
 		case !u.life.Goes(u.Life()):
 			errs = append(errs, e.fault("save", u.ID(), component.Replaced(err)))
+		case err != nil && !u.flight.Over():
+			late.add(u.ID())
 		case err != nil && !told:
 			errs = append(errs, err)
 		}
-		if err != nil && ctx.Err() != nil {
-			break
-		}
+	}
+	if late.n > 0 {
+		errs = append(errs, e.fault("save", "", fmt.Errorf("%s not finished: %w", late.String(), ctx.Err())))
 	}
 	return errors.Join(errs...)
+}
+
+// unfinished names components whose saves had not come to an end, some of them.
+type unfinished struct {
+	n   int
+	ids []string
+}
+
+// mostNamed is how many are named.
+const mostNamed = 10
+
+func (u *unfinished) add(id string) {
+	if u.n++; u.n <= mostNamed {
+		u.ids = append(u.ids, strconv.Quote(id))
+	}
+}
+
+func (u *unfinished) String() string {
+	s := strings.Join(u.ids, ", ")
+	if more := u.n - len(u.ids); more > 0 {
+		s += fmt.Sprintf(" and %d more", more)
+	}
+	return s
 }
 
 // underWay is a member and the flight that saves what it was in that life.

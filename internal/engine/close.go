@@ -3,11 +3,11 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"slices"
-	"sync/atomic"
 	"time"
 
-	"github.com/durablestate/durable/internal/engine/flight"
 	"github.com/durablestate/durable/internal/engine/lease"
 	"github.com/durablestate/durable/internal/engine/report"
 	"github.com/durablestate/durable/internal/engine/saver"
@@ -20,29 +20,36 @@ import (
 // else went wrong. It is called once.
 func (e *Engine) Close() ([]report.Status, error) {
 	e.shut()
-	b := newBudget(time.Now(), e.opts.CloseTimeout, e.opts.Spill != nil)
+	b := newBudget(time.Now(), e.opts.CloseTimeout, e.opts.Spill != nil, int(e.registry.members.Load()))
 	saving, stop := until(b.saves)
 	defer stop()
 	keeping := e.beside(func() { e.system.Ownership.Keep(saving) })
 	e.awaitRestore(b)
-	counting := e.beside(func() { e.starts.Settle(saving, e.unrestored() == nil) })
-	savers := slices.Collect(e.savers())
-	e.saveFinally(saving, savers)
+	counting := e.beside(func() { e.starts.Settle(saving, e.allRestored()) })
+	savers := slices.AppendSeq(make([]*saver.Saver, 0, e.registry.members.Load()), e.savers())
+	e.saveFinally(saving, b, savers)
 	awaitUntil(b.count, counting)
 	stop()
 	e.end() // saves that still hang are given up
-	unsaved := filter(savers, (*saver.Saver).Unsaved)
-	e.spill(b, unsaved)
+	e.spill(b, savers)
 	awaitUntil(b.spill, keeping)
+	unsaved := closeSaved(savers)
 	e.releaseLease(b, len(unsaved) == 0)
-	list := e.describe(b, unsaved)
-	for _, s := range savers {
-		s.Close()
-	}
+	list := e.finish(b, unsaved)
 	if !awaitUntil(b.idle, e.routines.End()) {
-		e.opts.Logger.Error("durable: a component's callback or the adapter does not return; its goroutine is left behind")
+		e.say(b.idle, slog.LevelError, "durable: close: a callback of a component or the adapter does not return; its goroutine is left behind")
 	}
 	return list, e.closeAll(b)
+}
+
+// say logs within the time that is left: a handler may hang like anything else.
+func (e *Engine) say(t time.Time, level slog.Level, msg string, args ...any) {
+	said := make(chan struct{})
+	go func() {
+		defer close(said)
+		e.opts.Logger.Log(context.Background(), level, msg, args...)
+	}()
+	awaitUntil(t, said)
 }
 
 // beside runs fn in a goroutine and returns what is closed when it has returned.
@@ -60,10 +67,6 @@ func awaitUntil(t time.Time, done <-chan struct{}) bool {
 	return wait.Until(ctx, done)
 }
 
-func filter(savers []*saver.Saver, keep func(*saver.Saver) bool) []*saver.Saver {
-	return slices.DeleteFunc(slices.Clone(savers), func(s *saver.Saver) bool { return !keep(s) })
-}
-
 // awaitRestore lets a Restore that Close interrupts come to its end, and none begin
 // any more. One that hangs costs the others no more than its part of the budget.
 func (e *Engine) awaitRestore(b budget) {
@@ -75,74 +78,49 @@ func (e *Engine) awaitRestore(b budget) {
 	}
 }
 
-const (
-	firstFinalPause = 50 * time.Millisecond
-	lastFinalPause  = time.Second
-)
-
-// saveFinally saves all in parallel and tries again what failed, until ctx ends.
-func (e *Engine) saveFinally(ctx context.Context, savers []*saver.Saver) {
-	pause := firstFinalPause
-	for round := 1; ; round++ {
-		pending := filter(savers, func(s *saver.Saver) bool { return s.WantsFinal(round) })
-		saveLargestFirst(ctx, pending)
-		if ctx.Err() != nil {
-			return
+// saveFinally saves what changed, and tries again what failed, until ctx ends or what
+// is left would not be spilled in time.
+func (e *Engine) saveFinally(ctx context.Context, b budget, savers []*saver.Saver) {
+	q := newFinal(savers, e.system.Crew, (*saver.Saver).Pending, b.patience)
+	q.run(ctx, func() bool {
+		now := time.Now()
+		if q.must == 0 { // the rest is well stored
+			return now.After(b.refresh)
 		}
-		again := slices.ContainsFunc(pending, func(s *saver.Saver) bool { return s.WantsFinal(round + 1) })
-		pause = min(lastFinalPause, wait.Jitter(firstFinalPause, 3*pause))
-		if !again || !wait.Sleep(ctx, pause) {
-			return
-		}
-	}
+		return e.opts.Spill != nil && now.After(b.try) && q.spillNow(b, now, e.system.Crew.Usual())
+	})
 }
 
-// saveLargestFirst saves all and returns when all have come to an end, or ctx ended.
-// Should the budget not suffice, the largest changes are in the store: what did not
-// change comes last. So that none overtakes, only so many are asked for at a time.
-func saveLargestFirst(ctx context.Context, savers []*saver.Saver) {
-	sizes := make(map[*saver.Saver]int, len(savers))
-	for _, s := range savers {
-		sizes[s] = s.SizeOfChange()
-	}
-	slices.SortStableFunc(savers, func(a, b *saver.Saver) int { return sizes[b] - sizes[a] })
-	wait.Each(len(savers), flight.Slots, func(i int) {
-		if ctx.Err() == nil {
-			_ = savers[i].FinalRequest().Wait(ctx) // the saver remembers how it went
-		}
-	})
+// How long a spill is taken to last: so long for each state, and for each byte.
+const (
+	spillEach = 30 * time.Microsecond
+	spillByte = 10 * time.Nanosecond
+)
+
+// spillNow reports that what is left needs all of the time that is left to be spilled,
+// and that the store is slower than that. usual is the size of a state.
+func (q *final) spillNow(b budget, now time.Time, usual int) bool {
+	bytes := max(q.bytes, q.must*usual)
+	need := time.Duration(q.must)*spillEach + time.Duration(bytes)*spillByte
+	slow := time.Duration(q.done)*need < time.Duration(q.must)*now.Sub(b.begin)
+	return slow && now.Add(need).After(b.spill)
 }
 
 // spill gives what could not be saved to the spill adapter. A component whose
 // callback hangs is given up alone.
-func (e *Engine) spill(b budget, unsaved []*saver.Saver) {
-	if e.opts.Spill == nil || len(unsaved) == 0 {
+func (e *Engine) spill(b budget, savers []*saver.Saver) {
+	if e.opts.Spill == nil {
 		return
 	}
-	hung, stop := until(b.hung)
-	defer stop()
 	ctx, cancel := until(b.spill)
 	defer cancel()
-	var spilled, failed atomic.Int64
-	done := e.beside(func() {
-		wait.Each(len(unsaved), flight.Slots, func(i int) {
-			if ctx.Err() != nil || !unsaved[i].Spillable(hung) {
-				return
-			}
-			if unsaved[i].SpillState(ctx) != nil {
-				failed.Add(1)
-			} else {
-				spilled.Add(1)
-			}
-		})
-	})
-	if !wait.Until(ctx, done) {
-		e.opts.Logger.Error("durable: spilling took too long", "components", len(unsaved))
+	e.system.SpillUntil(ctx)
+	q := newFinal(savers, e.system.Crew, (*saver.Saver).Spillable, b.patience)
+	if q.must == 0 {
 		return
 	}
-	if spilled.Load()+failed.Load() > 0 {
-		e.opts.Logger.Warn("durable: final state was spilled; the next restore takes it from there", "components", spilled.Load(), "failed", failed.Load())
-	}
+	q.run(ctx, func() bool { return q.stuck() && time.Now().After(b.hung) })
+	e.say(b.spill, slog.LevelWarn, "durable: final state was spilled; the next restore takes it from there", "components", q.done, "failed", q.must)
 }
 
 // releaseLease gives up the lease, as after a clean end when all is saved. If that fails
@@ -153,33 +131,51 @@ func (e *Engine) releaseLease(b budget, clean bool) {
 	}
 	ctx, cancel := until(b.release)
 	defer cancel()
-	start, released := time.Now(), make(chan error, 1)
-	e.routines.Go(func() { released <- e.system.Ownership.Release(ctx, clean) })
-	var err error
-	select {
-	case err = <-released:
-	case <-ctx.Done():
-		err = ctx.Err()
+	released := e.beside(func() {
+		start := time.Now()
+		err := e.system.Ownership.Release(ctx, clean)
+		if err != nil && !errors.Is(err, store.ErrFenced) {
+			e.opts.Logger.Warn("durable: the lease could not be released; a successor waits for its expiry", "error", err)
+		}
+		e.system.Emit("lease", "", 0, 0, start, err)
+	})
+	if !wait.Until(ctx, released) {
+		e.say(b.list, slog.LevelWarn, "durable: close: the release of the lease has not returned; a successor waits for its expiry")
 	}
-	if err != nil && !errors.Is(err, store.ErrFenced) {
-		e.opts.Logger.Warn("durable: the lease could not be released; a successor waits for its expiry", "error", err)
-	}
-	e.system.Emit("lease", "", 0, 0, start, err)
 }
 
-// describe lists what could not be saved, and why.
-func (e *Engine) describe(b budget, unsaved []*saver.Saver) (list []report.Status) {
-	for _, s := range unsaved {
-		of := []report.Status{s.Status()}
-		if s == &e.set.Saver {
-			of = e.set.Unsaved()
-		}
-		for _, st := range of {
-			st.Err = s.WhyUnsaved(b.begin, e.opts.CloseTimeout, st.Err)
-			st.Changed = true
-			list = append(list, st)
+// closeSaved ends the savers of what is durable, and returns the others.
+func closeSaved(savers []*saver.Saver) []*saver.Saver {
+	left := make([]bool, len(savers))
+	sweep(len(savers), func(i int) { left[i] = !savers[i].CloseIfSaved() })
+	n := 0
+	for i, s := range savers {
+		if left[i] {
+			savers[n] = s
+			n++
 		}
 	}
+	return savers[:n]
+}
+
+// finish ends the savers of what could not be saved, and lists why. For a million that
+// share a reason there is one error.
+func (e *Engine) finish(b budget, unsaved []*saver.Saver) []report.Status {
+	if len(unsaved) == 0 {
+		return nil
+	}
+	within := b.saves.Sub(b.begin).Round(time.Millisecond)
+	why := &saver.Reasons{
+		Began: b.begin, Now: time.Now(),
+		NotBegun: e.fault("save", "", fmt.Errorf("its turn did not come within the %s that Close has for saves", within)),
+		NotEnded: fmt.Errorf("not finished within the %s that Close has for saves", within),
+		Changed:  errors.New("it changed during Close"),
+	}
+	if e.opts.Consistent {
+		return e.set.Finish(why)
+	}
+	list := make([]report.Status, len(unsaved))
+	sweep(len(unsaved), func(i int) { list[i] = unsaved[i].Finish(why) })
 	return list
 }
 
@@ -191,58 +187,75 @@ func (e *Engine) closeAll(b budget) error {
 	if len(closers) == 0 {
 		return nil
 	}
-	ctx, cancel := until(b.end)
-	defer cancel()
-	closed := make(chan error, 1)
-	go func() {
-		var errs []error
-		for _, c := range closers {
-			errs = append(errs, foreign.Call("Close", c.Close))
-		}
-		closed <- errors.Join(errs...)
-	}()
-	select {
-	case err := <-closed:
-		return err
-	case <-ctx.Done():
-		return e.fault("close", "", errors.New("the adapter does not return from Close; it is left behind"))
+	closed := make([]chan error, len(closers))
+	for i, c := range closers {
+		closed[i] = make(chan error, 1)
+		go func() { closed[i] <- foreign.Call("Close", c.Close) }()
 	}
+	limit := max(time.Until(b.end), b.adapters) // whatever the others have used up
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	errs := make([]error, len(closers))
+	for i := range closers {
+		select {
+		case errs[i] = <-closed[i]:
+		case <-ctx.Done():
+			errs[i] = e.fault("close", "", fmt.Errorf("the adapter %T has not returned from its Close within %s; it is left behind", closers[i], limit.Round(time.Millisecond)))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // budget is until when each part of a Close may last. It is made once, so that no
 // part takes what another one needs.
 //
-//	begin                                                    end
-//	|-- restore --|                      |<------ reserve ----->|
-//	|----------- count ------|
-//	|---------------- saves ------------>|
-//	                                     |-- hung --|
-//	                                     |----- spill ---->|
-//	                                     |------ release --->|
-//	                                     |------- idle ------->|
+//	begin                                                          end
+//	|-- restore --|                |<---------- reserve ----------->|
+//	|- try -|- refresh -|          |
+//	|----- count -----|            |
+//	|----------- saves ----------->|
+//	                               |-- hung --|
+//	                               |---- spill --->|
+//	                               |---- release ----->|
+//	                               |------ list ---------->|
+//	                               |------- idle ------------>|
 type budget struct {
 	begin   time.Time
 	restore time.Time // a Restore that Close interrupts comes to its end
+	try     time.Time // the store has had its chance, and the spill may take over
+	refresh time.Time // copies of what did not change are kept alive
 	count   time.Time // the start is noted as one that ended well
 	saves   time.Time // final saves
 	hung    time.Time // saves that were given up return
 	spill   time.Time // what could not be saved is spilled, renewals end
 	release time.Time // the lease is released
+	list    time.Time // what is not saved is listed
 	idle    time.Time // goroutines end
 	end     time.Time // the adapters are closed
+
+	patience time.Duration // how long one that hangs keeps its slot
+	adapters time.Duration // what they have to close in any case
 }
 
-func newBudget(begin time.Time, total time.Duration, spills bool) budget {
-	reserve := min(total/10, time.Second)
+// listEach is how long it takes to list one of very many components.
+const listEach = 700 * time.Nanosecond
+
+// newBudget divides total among the parts of a Close of n components.
+func newBudget(begin time.Time, total time.Duration, spills bool, n int) budget {
+	b := budget{begin: begin, end: begin.Add(total), adapters: min(total/20, 500*time.Millisecond)}
+	b.idle = b.end.Add(-b.adapters)
+	b.list = b.idle.Add(-min(total/40, 250*time.Millisecond))
+	b.release = b.list.Add(-min(total/3, time.Duration(n)*listEach))
+	b.spill = b.release.Add(-min(total/20, 500*time.Millisecond))
+	b.saves, b.hung = b.spill, b.spill
 	if spills {
-		reserve = min(total/3, 5*time.Second)
+		reserve := min(total/5, 4*time.Second)
+		b.saves = b.spill.Add(-reserve)
+		b.hung = b.saves.Add(reserve / 2)
 	}
-	end := begin.Add(total)
-	saves := end.Add(-reserve)
-	return budget{
-		begin: begin, restore: begin.Add(total / 4), count: begin.Add((total - reserve) / 2), saves: saves,
-		hung: saves.Add(reserve / 4), spill: end.Add(-reserve * 3 / 8), release: end.Add(-reserve / 4), idle: end.Add(-reserve / 8), end: end,
-	}
+	b.try, b.restore, b.refresh, b.count = begin.Add(total/8), begin.Add(total/4), begin.Add(total/4), begin.Add(total/4)
+	b.patience = max(total/40, 10*time.Millisecond)
+	return b
 }
 
 // until returns a context that ends at t.

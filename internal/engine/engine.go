@@ -149,6 +149,16 @@ func (e *Engine) Start() error {
 	return nil
 }
 
+// allRestored reports that every component was restored once.
+func (e *Engine) allRestored() bool {
+	for m := range e.registry.all() {
+		if !m.own.Restored() {
+			return false
+		}
+	}
+	return !e.opts.Consistent || e.set.Saver.Restored()
+}
+
 // unrestored names the components that were never restored.
 func (e *Engine) unrestored() error {
 	var errs []error

@@ -115,6 +115,7 @@ func (r *Registered) Register(name string, comp Component, cell Cell, p *Profile
 	if err := CheckHooks(comp, state); err != nil {
 		return err
 	}
+	r.hiding.Store(cell != nil && !p.Promoted) // until a capture tells
 	defer func() {
 		if err != nil {
 			r.Unregister()

@@ -93,11 +93,12 @@ func (s *Set) each(ctx context.Context, shots []*shot, do func(*shot)) error {
 	done := make(chan struct{}, len(todo))
 	work := func() {
 		for i := next.Add(1); int(i) <= len(todo); i = next.Add(1) {
+			if over.Load() {
+				return
+			}
 			x := todo[i-1]
 			x.p.working.Store(true)
-			if !over.Load() {
-				do(x)
-			}
+			do(x)
 			x.p.working.Store(false)
 			done <- struct{}{}
 		}

@@ -4,6 +4,7 @@ package cut
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -169,21 +170,42 @@ func (s *Set) statusOf(p *Part, whole report.Status, uncertain bool) report.Stat
 	if own.Err != nil {
 		st.Err = own.Err
 	}
-	if m := p.source.Mark(); m.Exact {
-		st.Changed = m.Changes > p.stored || uncertain
-	}
+	st.Changed = p.changed(whole, uncertain)
 	return st
 }
 
-// Unsaved lists whose changes are not in the stored set; all if that is not known.
-func (s *Set) Unsaved() []report.Status {
-	all := s.Status()
-	all = all[:len(all)-1]
-	changed := slices.DeleteFunc(slices.Clone(all), func(st report.Status) bool { return !st.Changed })
-	if len(changed) > 0 {
-		return changed
+// changed reports that the part has a change that is not stored, as far as its changes
+// are counted. The caller holds the set's mu.
+func (p *Part) changed(whole report.Status, uncertain bool) bool {
+	if m := p.source.Mark(); m.Exact {
+		return m.Changes > p.stored || uncertain
 	}
-	return all
+	return whole.Changed
+}
+
+// Finish refuses saves for good, and lists whose changes are not in the stored set; all
+// if that is not known.
+func (s *Set) Finish(why *saver.Reasons) []report.Status {
+	uncertain, whole := s.Saver.Uncertain(), s.Saver.Finish(why)
+	parts := s.list()
+	changed, n := make([]bool, len(parts)), 0
+	for i, p := range parts { // the lock only for each: a capture that was given up needs it
+		s.mu.Lock()
+		changed[i] = p.changed(whole, uncertain)
+		s.mu.Unlock()
+		if changed[i] {
+			n++
+		}
+	}
+	list := make([]report.Status, 0, cmp.Or(n, len(parts)))
+	for i, p := range parts {
+		if changed[i] || n == 0 {
+			st := s.statusOf(p, whole, uncertain)
+			st.Changed = true
+			list = append(list, st)
+		}
+	}
+	return list
 }
 
 // Hold waits for the units of work under way and holds up new ones until Units.Open.

@@ -5,6 +5,8 @@ package flight
 import (
 	"context"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/durablestate/durable/internal/engine/wait"
 	"github.com/durablestate/durable/internal/foreign"
@@ -30,25 +32,55 @@ func (l *Line) Quiet() bool   { return l.last == nil || l.last.Over() }
 
 // Flight is one call that any number of callers wait for.
 type Flight struct {
-	task  Task
-	room  int  // bytes that the crew counts for it
-	begun bool // guarded by the task's lock
+	task   Task
+	behind bool // another one of its task was under way when it was asked for
+	begun  bool // guarded by the task's lock
+
+	// Guarded by the crew's lock.
+	room       int       // bytes that the crew counts for it
+	calls      time.Time // code of its task was called then, and has not returned
+	prev, next *Flight   // in the crew's ring; nil: it is not there
+	lent       atomic.Bool
 
 	mu   sync.Mutex
 	over bool
 	err  error         // written by who runs it, until it is over
 	done chan struct{} // made by the first who has to wait
+	then func()
 }
+
+// Behind reports that the flight was asked for while another one of its task was
+// under way, so that it has no slot of its own before that ends.
+func (f *Flight) Behind() bool { return f.behind }
+
+// Lent reports that others have the slot of the flight: see Crew.Relieve.
+func (f *Flight) Lent() bool { return f.lent.Load() }
 
 // Done returns a flight that has come to its end.
 func Done(err error) *Flight { return &Flight{over: true, err: err} }
 
 func (f *Flight) finish(err error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.over, f.err = true, err
 	if f.done != nil {
 		close(f.done)
+	}
+	then := f.then
+	f.mu.Unlock()
+	if then != nil {
+		then()
+	}
+}
+
+// Then calls fn when the flight has come to its end, at once if it has. It is for one
+// who waits for many: only one may ask.
+func (f *Flight) Then(fn func()) {
+	f.mu.Lock()
+	over := f.over
+	f.then = fn
+	f.mu.Unlock()
+	if over {
+		fn()
 	}
 }
 
@@ -78,7 +110,9 @@ func (f *Flight) Wait(ctx context.Context) error {
 		select {
 		case <-done:
 		case <-ctx.Done():
-			return ctx.Err()
+			if !f.Over() {
+				return ctx.Err()
+			}
 		}
 	}
 	return f.err
@@ -86,11 +120,20 @@ func (f *Flight) Wait(ctx context.Context) error {
 
 // How many flights a Crew has under way.
 const (
-	Slots      = 256     // whatever the size of their states,
-	smallSlots = 1024    // and that many while all of their states together
-	smallBytes = 4 << 20 // take no more than this
+	smallSlots = 1024    // while all of their states together
+	smallBytes = 4 << 20 // take no more than this,
+	Slots      = 256     // and that many while they
+	mostBytes  = 32 << 20
+	fewSlots   = 4 // whatever the size of their states
 
-	unknownBytes = smallBytes / Slots // are counted for a state that is yet to be captured
+	// Bytes that are counted for a state that is yet to be captured: what the last
+	// ones took on average, and not less than least.
+	leastBytes = smallBytes / Slots
+	firstBytes = 512 << 10 // before there was any
+	averaged   = 8
+
+	// mostLent bounds the goroutines that calls which do not return may take.
+	mostLent = 8 * Slots
 )
 
 // Crew runs flights of any number of tasks, in the order in which they were asked
@@ -101,12 +144,19 @@ type Crew struct {
 
 	mu      sync.Mutex
 	queue   []*Flight // empty unless all slots are taken
-	running int
-	bytes   int // of the states of those that run
+	running int       // flights that have a slot
+	bytes   int       // of the states of those
+	usual   int       // bytes of a state
+	lent    int       // slots
+	calling Flight    // ring of those whose calls have not returned and that have a slot, in the order of the calls
 }
 
 // NewCrew returns a crew whose goroutines are among routines.
-func NewCrew(routines *wait.Routines) *Crew { return &Crew{routines: routines} }
+func NewCrew(routines *wait.Routines) *Crew {
+	c := &Crew{routines: routines, usual: firstBytes}
+	c.calling.prev, c.calling.next = &c.calling, &c.calling
+	return c
+}
 
 // Join returns a flight of t that begins after the call: one that gathers, or a
 // new one. It is nil when no flight can begin any more.
@@ -118,7 +168,7 @@ func (c *Crew) Join(t Task) *Flight {
 	if busy && !line.last.begun {
 		return line.last
 	}
-	f := &Flight{task: t}
+	f := &Flight{task: t, behind: busy}
 	if !busy && !c.enlist(f) {
 		return nil
 	}
@@ -190,22 +240,80 @@ func (f *Flight) land() (again *Flight) {
 
 // free reports whether there is a slot. The caller holds c.mu.
 func (c *Crew) free() bool {
-	return c.running < Slots || c.running < smallSlots && c.bytes+unknownBytes <= smallBytes
+	bytes := c.bytes + c.usual
+	return c.running < fewSlots || c.running < Slots && bytes <= mostBytes || c.running < smallSlots && bytes <= smallBytes
 }
 
 // take gives f a slot. The caller holds c.mu.
 func (c *Crew) take(f *Flight) {
-	f.room = unknownBytes
+	f.room = c.usual
 	c.bytes += f.room
 	c.running++
 }
 
-// Weigh notes that the state of f, which is under way, takes n bytes.
+// drop takes the slot of f back. The caller holds c.mu.
+func (c *Crew) drop(f *Flight) {
+	c.running--
+	c.bytes -= f.room
+}
+
+// Call notes that f, which is under way, calls code of its task to get its state.
+func (c *Crew) Call(f *Flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.calls = time.Now()
+	f.prev, f.next = c.calling.prev, &c.calling
+	f.prev.next, c.calling.prev = f, f
+}
+
+// returned notes that the call has returned, so that f needs a slot again, also if
+// there is none. The caller holds c.mu.
+func (c *Crew) returned(f *Flight) {
+	c.forget(f)
+	if f.lent.Swap(false) {
+		c.lent--
+		c.running++
+		c.bytes += f.room
+	}
+}
+
+// forget takes f out of the ring. The caller holds c.mu.
+func (c *Crew) forget(f *Flight) {
+	if f.next != nil {
+		f.prev.next, f.next.prev = f.next, f.prev
+		f.prev, f.next = nil, nil
+	}
+}
+
+// Weigh notes that the call has returned, with a state that takes n bytes.
 func (c *Crew) Weigh(f *Flight, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.returned(f)
 	c.bytes += n - f.room
 	f.room = n
+	c.usual = max(leastBytes, c.usual+(n-c.usual)/averaged)
+	c.fill()
+}
+
+// Usual is how many bytes a state takes on average, as far as that is known.
+func (c *Crew) Usual() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.usual
+}
+
+// Relieve lends the slots of flights to others whose calls have not returned for so
+// long, so that tasks that hang do not keep the others from their turns.
+func (c *Crew) Relieve(patience time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for f := c.calling.next; f != &c.calling && c.lent < mostLent && time.Since(f.calls) >= patience; f = c.calling.next {
+		c.forget(f)
+		f.lent.Store(true)
+		c.lent++
+		c.drop(f)
+	}
 	c.fill()
 }
 
@@ -214,8 +322,8 @@ func (c *Crew) Weigh(f *Flight, n int) {
 func (c *Crew) next(f, again *Flight) (turn *Flight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.running--
-	c.bytes -= f.room
+	c.returned(f)
+	c.drop(f)
 	if again != nil {
 		c.queue = append(c.queue, again)
 	}

@@ -46,6 +46,7 @@ type Status struct {
 	Failures    uint64
 	Pause       time.Duration
 	Err         error
+	Spilled     bool
 }
 
 // Event has the fields of durable.Event.

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
+	"github.com/durablestate/durable/internal/engine/component"
+	"github.com/durablestate/durable/internal/engine/flight"
+	"github.com/durablestate/durable/internal/engine/report"
 	"github.com/durablestate/durable/internal/store"
 )
 
@@ -20,35 +24,29 @@ func (s *Saver) SizeOfChange() int {
 	return 1 + s.copy.bytes
 }
 
-// finalRounds bounds how often a state that still changes is saved by Close: the
-// workers should have been quiet.
-const finalRounds = 3
-
-// WantsFinal reports whether Close must save the state in its round, 1 or later.
-func (s *Saver) WantsFinal(round int) bool {
+// Pending reports whether Close may save the state, and whether it has to: the last
+// change is not durable, or nobody knows.
+func (s *Saver) Pending() (may, must bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.phase != open:
-		return false
-	case round == 1:
-		return true
-	case worthRepeating(s.known().err):
-		return true
-	default:
-		return s.changed() && round <= finalRounds && !isFinal(s.known().err)
-	}
+	may = s.phase == open
+	return may, may && s.unsaved()
 }
 
-// worthRepeating reports that Close should try again for as long as it has time after
-// a save ended with err. What is below the level, or was not given, gets its rounds
-// like a state that changes.
-func worthRepeating(err error) bool {
-	switch store.ClassOf(err) {
-	case store.Unreached, store.Refused:
-		return true
+// finalTries bounds how often Close tries what trying does not help much: a state that
+// still changes, because the workers should have been quiet, is stored below the level,
+// or is not given by its component.
+const finalTries = 3
+
+// Tries returns how often Close may try a state of which a try ended with err.
+func Tries(err error) int {
+	switch class := store.ClassOf(err); {
+	case isFinal(err):
+		return 1
+	case class == store.Unreached, class == store.Refused:
+		return math.MaxInt
 	}
-	return false
+	return finalTries
 }
 
 // isFinal reports that the store does not take the state as it is.
@@ -56,14 +54,25 @@ func isFinal(err error) bool {
 	return store.ClassOf(err) == store.Permanent && !errors.As(err, new(stuckError))
 }
 
-// Unsaved reports that the last change is not durable.
-func (s *Saver) Unsaved() bool {
+// Spillable is Pending for the spill: it has what is not durable, once.
+func (s *Saver) Spillable() (may, must bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	asked := s.phase == open || s.subject.Mark().Exact // a closed gate lets nobody ask
-	saved := s.line.Quiet() && !s.changed() && asked
-	onlySetUp := !s.ever && s.untouched() // nothing processed
-	return !saved && !onlySetUp
+	may = s.phase == open && !s.spilled && s.unsaved()
+	return may, may
+}
+
+// unsaved reports that the last change is not durable, or that nobody knows. Errors
+// say nothing about that: a check that failed leaves a stored change stored. The caller
+// holds s.mu.
+func (s *Saver) unsaved() bool {
+	switch {
+	case !s.ever && s.untouched(): // only set up
+		return false
+	case s.changed():
+		return true
+	}
+	return !s.told && !s.subject.Mark().Exact // one has to ask
 }
 
 // untouched reports that a state that was never restored has not changed since a
@@ -73,34 +82,102 @@ func (s *Saver) untouched() bool {
 	return !x.asked || s.subject.Mark().Changes == x.setUp
 }
 
-// WhyUnsaved says why a Close that began at that time, and gave its saves so
-// long, could not save the state, whose last error was err.
-func (s *Saver) WhyUnsaved(began time.Time, budget time.Duration, err error) error {
+// Reasons are why Close could not save states that have no error of their own.
+type Reasons struct {
+	Began    time.Time // when Close did
+	Now      time.Time
+	NotBegun error // no save of it began; as it is shown
+	NotEnded error // one did not come to its end
+	Changed  error // it was changed meanwhile
+}
+
+// CloseIfSaved refuses saves for good if the last change is durable, and reports that.
+func (s *Saver) CloseIfSaved() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	saved := !s.unsaved()
+	if saved {
+		s.enter(closed, nil)
+	}
+	return saved
+}
+
+// Finish refuses saves for good. It returns what is known of the state, and why its
+// last change is not durable.
+func (s *Saver) Finish(why *Reasons) report.Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.storedStatus()
+	st.Age, st.Changed, st.Err, st.Spilled = s.age(why.Now), true, s.whyUnsaved(why), s.spilled
+	s.enter(closed, nil)
+	return st
+}
+
+// whyUnsaved says why Close could not save the state. The caller holds s.mu.
+func (s *Saver) whyUnsaved(why *Reasons) error {
+	x := s.known()
+	err := x.err
 	switch {
 	case s.phase != open:
-		return s.gate()
-	case !s.line.Quiet(), err == nil && s.lastCurrent < s.sys.instant(began):
-		return s.Fail("save", fmt.Errorf("not finished within the budget of %s", budget))
+		err = s.gate()
+	case !s.line.Quiet():
+		err = s.Fail("save", why.NotEnded)
+	case err == nil && s.lastCurrent < s.sys.instant(why.Began):
+		err = why.NotBegun
 	case err == nil:
-		return s.Fail("save", errors.New("it changed during Close"))
+		err = s.Fail("save", why.Changed)
+	}
+	if x.unspilled != nil {
+		err = fmt.Errorf("%w; it was not spilled either: %w", err, x.unspilled)
 	}
 	return err
 }
 
-// SpillState saves the state to System.Spill, as the version that the store would
-// have got next. The next restore offers it to the store.
-func (s *Saver) SpillState(ctx context.Context) error {
+// spillState saves the state to System.Spill, as the version that the store would
+// have got next, unless it turns out to be stored. The next restore offers it to the
+// store. It is a flight like that of a save, so that there is one at a time.
+func (s *Saver) spillState(ctx context.Context, f *flight.Flight) error {
+	if _, must := s.Spillable(); !must {
+		return nil
+	}
 	start := time.Now()
 	snap := &store.Snapshot{}
-	c, err := s.subject.Capture(ctx)
+	c, err := s.capture(ctx, f)
+	if err == nil && s.isStored(c) {
+		return nil
+	}
 	if err == nil {
 		snap = c.Snapshot
 		err = s.spill(ctx, snap)
 	}
 	s.sys.Emit("spill", s.ID(), snap.Version, len(snap.Data), start, err)
+	s.noteSpilled(err)
 	return err
+}
+
+func (s *Saver) noteSpilled(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spilled = err == nil
+	if err != nil || s.extras != nil {
+		s.rare().unspilled = err
+		s.trim()
+	}
+}
+
+// isStored reports that the state c, of which no change count tells, is the stored one.
+func (s *Saver) isStored(c component.Capture) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.known()
+	if !s.copy.exists || s.copy.belowLevel || c.Digest == (component.Digest{}) || c.Digest != x.digest {
+		return false
+	}
+	s.told = true
+	if s.extras != nil {
+		s.extras.unsaved = false
+	}
+	return true
 }
 
 // spill saves snap above everything that was ever spilled of the state.
@@ -121,16 +198,4 @@ func (s *Saver) spill(ctx context.Context, snap *store.Snapshot) (err error) {
 	}
 	s.use(snap.Version)
 	return err
-}
-
-// Spillable reports that the state is restored, and no save of it hangs beyond ctx.
-func (s *Saver) Spillable(ctx context.Context) bool {
-	s.mu.Lock()
-	f, isOpen := s.line.Last(), s.phase == open
-	s.mu.Unlock()
-	if !isOpen || f == nil {
-		return isOpen
-	}
-	_ = f.Wait(ctx)
-	return f.Over()
 }

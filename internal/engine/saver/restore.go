@@ -2,9 +2,11 @@ package saver
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"time"
 
+	"github.com/durablestate/durable/internal/envelope"
 	"github.com/durablestate/durable/internal/store"
 )
 
@@ -94,5 +96,8 @@ func (s *Saver) Open(taken uint64, a Accepted) {
 		c.version, c.bytes, c.savedAt = snap.Version, len(snap.Data), unixNano(snap.SavedAt)
 	}
 	s.copy, s.lastCurrent, s.ever = c, s.sys.instant(time.Now()), true
+	if a.Exists && a.Snapshot != nil && a.Snapshot.Codec != envelope.SetCodec && !s.subject.Mark().Exact {
+		s.rare().digest = sha256.Sum256(a.Snapshot.Data)
+	}
 	s.enter(open, nil)
 }

@@ -18,10 +18,14 @@ type attempt struct {
 	op     string // "save", or "skip" for a refresh
 	copy   Copy
 	digest component.Digest
+	final  bool // Close has begun before it
 }
 
 // Fly implements flight.Task: it makes one attempt to save.
 func (s *Saver) Fly(f *flight.Flight) error {
+	if ctx := s.sys.spilling.Load(); ctx != nil {
+		return s.spillState(*ctx, f)
+	}
 	last, gate := s.last()
 	if gate != nil {
 		return gate
@@ -44,7 +48,7 @@ func (s *Saver) Fly(f *flight.Flight) error {
 func (s *Saver) last() (attempt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return attempt{copy: s.copy, digest: s.known().digest}, s.gate()
+	return attempt{copy: s.copy, digest: s.known().digest, final: s.sys.Closing.Err() != nil}, s.gate()
 }
 
 // save saves the state; if nothing changed since last, it only refreshes the copy.
@@ -57,13 +61,12 @@ func (s *Saver) save(ctx context.Context, f *flight.Flight, last attempt) (attem
 		}
 	}
 	last.op = "save"
-	c, err := s.subject.Capture(ctx)
+	c, err := s.capture(ctx, f)
 	if err != nil {
 		return last, stuckError{err}
 	}
 	next := last
 	next.copy.changes, next.copy.bytes, next.digest = c.Changes, len(c.Snapshot.Data), c.Digest
-	s.sys.Crew.Weigh(f, next.copy.bytes)
 	if known && c.Digest != (component.Digest{}) && c.Digest == last.digest {
 		done, vanished, err := s.refresh(ctx, next)
 		if !vanished {
@@ -71,6 +74,20 @@ func (s *Saver) save(ctx context.Context, f *flight.Flight, last attempt) (attem
 		}
 	}
 	return s.write(ctx, next, c.Snapshot)
+}
+
+// capture asks for the state within the flight f. A component may take its time; when
+// that is over, its state is not sent any more.
+func (s *Saver) capture(ctx context.Context, f *flight.Flight) (component.Capture, error) {
+	s.sys.Crew.Call(f)
+	c, err := s.subject.Capture(ctx)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		s.sys.Crew.Weigh(f, len(c.Snapshot.Data))
+	}
+	return c, err
 }
 
 // refresh keeps the stored copy alive. vanished: it must be written again.
@@ -141,6 +158,7 @@ func (s *Saver) record(done attempt, err error, losses uint32, now time.Time) (b
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before = s.copy
+	s.told = s.told || done.final && !errors.As(err, new(stuckError))
 	switch {
 	case err != nil:
 		s.failures.add()
@@ -170,7 +188,7 @@ func (s *Saver) record(done attempt, err error, losses uint32, now time.Time) (b
 // recordRare records what not every state has. The caller holds s.mu.
 func (s *Saver) recordRare(done attempt, err error) {
 	r := s.rare()
-	r.err, r.unsaved = err, err != nil && done.op == "save"
+	r.err, r.unsaved = err, err != nil && done.op == "save" && (done.digest == component.Digest{} || done.digest != r.digest)
 	if err == nil {
 		r.backoff, r.lastDurable = 0, nil
 	} else if store.IsStored(err) && r.lastDurable == nil {
@@ -215,6 +233,9 @@ const firstBackoff = time.Second
 // retrySoon brings the next checkpoint forward after a failure, with
 // decorrelated jitter, so that a store that comes back is not stormed.
 func (s *Saver) retrySoon() {
+	if s.sys.Closing.Err() != nil { // it has its own ways
+		return
+	}
 	s.mu.Lock()
 	r := s.rare()
 	r.backoff = min(s.Interval(), wait.Jitter(firstBackoff, 3*max(r.backoff, firstBackoff)))

@@ -42,6 +42,8 @@ type Saver struct {
 	copy        Copy
 	phase       phase
 	ever        bool // it was restored once
+	told        bool // Close has asked for the state, and got it
+	spilled     bool // Close has written it to the spill
 
 	place           schedule.Place // guarded by the schedule
 	skips, failures tally
@@ -73,6 +75,7 @@ type extras struct {
 	lastDurable *Copy            // while the stored copy is below the level: what was durable before
 	digest      component.Digest // of the stored data, where the change count does not tell all
 	start       *store.Snapshot  // state to start from, when it is not the zero state
+	unspilled   error            // why Close could not write it to the spill
 
 	// Until it is restored.
 	asked bool   // a Restore was asked for
@@ -105,9 +108,13 @@ func (s *Saver) Interval() time.Duration { return s.subject.Every() }
 // Tick is a scheduled checkpoint, which is left out while a save is under way.
 func (s *Saver) Tick(now time.Time) {
 	s.mu.Lock()
-	idle := !s.line.Idle() || s.phase != open || s.skip(now)
+	busy := !s.line.Idle()
+	idle := busy || s.phase != open || s.skip(now)
 	s.mu.Unlock()
-	if !idle {
+	switch {
+	case busy: // with a component that does not return?
+		s.sys.Crew.Relieve(s.sys.Timeout)
+	case !idle:
 		s.Request()
 	}
 }

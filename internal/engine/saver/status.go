@@ -14,11 +14,16 @@ func (s *Saver) Status() report.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.storedStatus()
-	st.Changed = s.changed()
-	if s.lastCurrent != 0 {
-		st.Age = max(0, s.sys.since(s.lastCurrent, time.Now()))
-	}
+	st.Changed, st.Age = s.changed(), s.age(time.Now())
 	return st
+}
+
+// age is how long ago the stored copy was known to be current. The caller holds s.mu.
+func (s *Saver) age(now time.Time) time.Duration {
+	if s.lastCurrent == 0 {
+		return 0
+	}
+	return max(0, s.sys.since(s.lastCurrent, now))
 }
 
 // StoredStatus is the part of Status that needs no look at the subject.

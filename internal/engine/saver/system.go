@@ -5,6 +5,7 @@ package saver
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/durablestate/durable/internal/engine/backend"
@@ -34,7 +35,13 @@ type System struct {
 	Retry func(s *Saver, at time.Time) // asks for a tick of s at that time
 	Count func() int                   // of the registered components
 	Made  time.Time                    // instants count from here
+
+	spilling atomic.Pointer[context.Context]
 }
+
+// SpillUntil makes every flight that begins from here on one to the spill, until ctx
+// ends.
+func (sys *System) SpillUntil(ctx context.Context) { sys.spilling.Store(&ctx) }
 
 // lost counts what the store was seen to have lost: one compares it with before.
 func (sys *System) lost() uint32 {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 
 	"github.com/durablestate/durable/internal/engine/backend"
 	"github.com/durablestate/durable/internal/envelope"
@@ -37,20 +36,39 @@ type Config struct {
 type Depot struct {
 	Config
 
-	mu       sync.Mutex       // held while it is found out what follows
+	mu       turn             // held while it is found out what follows, and while the spill is asked for that
 	identity store.Identity   // of the store; empty: not known yet
 	book     *store.SpillBook // of who has spilled, not changed once it is here; nil: nobody can read it
 	entered  bool             // it names us as we are
 }
 
 // New returns a Depot that is yet to be identified.
-func New(c Config) *Depot { return &Depot{Config: c} }
+func New(c Config) *Depot { return &Depot{Config: c, mu: make(turn, 1)} }
+
+// A turn is a lock that may be held for as long as the spill takes to answer: one may
+// give up waiting for it.
+type turn chan struct{}
+
+func (t turn) Lock()   { t <- struct{}{} }
+func (t turn) Unlock() { <-t }
+
+// take is Lock, unless ctx ends first.
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // Save stores snap, the state name, under an id of ours, labelled with the store it
 // is for. Whatever is another's is neither overwritten nor aged out. It sets the
 // WriteID of snap.
 func (d *Depot) Save(ctx context.Context, name string, snap *store.Snapshot) error {
-	d.mu.Lock()
+	if err := d.mu.take(ctx); err != nil {
+		return err
+	}
 	own, err := d.enter(ctx)
 	us := d.identity
 	d.mu.Unlock()

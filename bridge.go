@@ -164,11 +164,14 @@ func (a *storeAdapter) fail(op, id string, err error) error {
 	return newError(a.name, op, id, err)
 }
 
-// newError returns an Error of err, with the fence that goes with it.
+// newError returns an Error of err, with the fence that goes with it. What an answer
+// was wrapped in, its class and what to do about it, stays.
 func newError(adapter, op, id string, err error) error {
 	e := &Error{Op: op, ComponentID: id, Adapter: adapter, Err: err}
-	if answer := (*store.Error)(nil); errors.As(err, &answer) {
-		e.Epoch, e.Version, e.Err = answer.Fence.Epoch, answer.Fence.Version, answer.Err
+	f := store.FenceOf(err)
+	e.Epoch, e.Version = f.Epoch, f.Version
+	if answer, outermost := err.(*store.Error); outermost {
+		e.Err = answer.Err
 	}
 	return e
 }

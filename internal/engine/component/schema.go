@@ -46,6 +46,9 @@ func (r *Registered) checkSchema() (err error) {
 // migrate brings data from the stored schema to the program's, one step at a time.
 func (r *Registered) migrate(from int, data []byte) ([]byte, error) {
 	to := r.schema()
+	if from < 0 {
+		return nil, fmt.Errorf("%w: its schema is %d", store.ErrCorrupt, from)
+	}
 	if from > to {
 		return nil, fmt.Errorf("%w: its schema is %d, this program knows %d", store.ErrTooNew, from, to)
 	}

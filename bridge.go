@@ -187,15 +187,15 @@ var words = backend.Words{
 	},
 }
 
-// backendOf returns a as the engine sees it.
-func backendOf(a StateAdapter) backend.Backend {
-	b := backend.Backend{States: statesOf(a)}
+// backendOf returns a as the engine sees it, which is called in calls.
+func backendOf(a StateAdapter, calls *foreign.Helpers) backend.Backend {
+	b := backend.Backend{States: statesOf(a, calls)}
 	layers := layersOf(a)
 	if o, ok := find[Owner](layers); ok {
-		b.Owner = owner{o, calling(o)}
+		b.Owner = owner{o, calling(o, calls)}
 	}
 	if h, ok := a.(Historian); ok {
-		b.History = history{h, calling(h)}
+		b.History = history{h, calling(h, calls)}
 	}
 	if ours := ownOf(a); ours.Unusable() == nil {
 		b.Custodian, b.Bytes = ours.Adapter, ours.Adapter
@@ -231,11 +231,11 @@ type caller func(in string, fn func() error) error
 
 // calling returns how to call a: one of ours directly, and any other as the foreign
 // code that it is.
-func calling(a any) caller {
+func calling(a any, calls *foreign.Helpers) caller {
 	if isOurs(a) {
 		return func(_ string, fn func() error) error { return fn() }
 	}
-	return foreign.Call
+	return calls.Call
 }
 
 // isOurs reports that a is one of the three adapters, in nothing else, and calls no
@@ -302,7 +302,9 @@ type states struct {
 	call caller
 }
 
-func statesOf(a StateAdapter) states { return states{a, isOurs(a), calling(a)} }
+func statesOf(a StateAdapter, calls *foreign.Helpers) states {
+	return states{a, isOurs(a), calling(a, calls)}
+}
 
 func (s states) Save(ctx context.Context, name string, snap *store.Snapshot) error {
 	if s.ours { // a save must not cost more than it has to

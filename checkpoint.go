@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/durablestate/durable/internal/engine"
+	"github.com/durablestate/durable/internal/foreign"
 )
 
 // Checkpointer restores registered components on start-up, saves the changed
@@ -44,9 +45,10 @@ func newEngine(a StateAdapter, o Options, invalid error) *engine.Engine {
 	if invalid != nil {
 		a, o, invalid = nil, Options{Logger: o.Logger}, &Error{Op: "configure", Err: invalid}
 	}
-	inside := o.engine()
+	calls := &foreign.Helpers{}
+	inside := o.engine(calls)
 	inside.Where = location(a)
-	return engine.New(backendOf(a), inside, words, invalid)
+	return engine.New(backendOf(a, calls), inside, words, invalid)
 }
 
 // New returns a Checkpointer that keeps its components' state in a. Nil opts

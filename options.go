@@ -102,13 +102,13 @@ func given[O any](opts *O) (o O) {
 }
 
 // engine returns o with every default filled in, as the engine sees it.
-func (o Options) engine() engine.Options {
+func (o Options) engine(calls *foreign.Helpers) engine.Options {
 	e := engine.Options{
 		System: o.System, Replica: o.Replica, Holder: o.Holder,
 		Interval: cmp.Or(o.Interval, defaultInterval), Restore: store.Policy(cmp.Or(o.Restore, FreshIfAbsent)),
 		SaveTimeout: cmp.Or(o.SaveTimeout, defaultSaveTimeout), CloseTimeout: cmp.Or(o.CloseTimeout, defaultCloseTimeout),
 		LeaseTTL: cmp.Or(o.LeaseTTL, defaultLeaseTTL), Logger: foreign.Logger(cmp.Or(o.Logger, slog.Default())),
-		Consistent: o.Consistent, PauseLimit: cmp.Or(o.PauseLimit, defaultPauseLimit), MaxCrashRestarts: o.MaxCrashRestarts,
+		Consistent: o.Consistent, PauseLimit: cmp.Or(o.PauseLimit, defaultPauseLimit), MaxCrashRestarts: o.MaxCrashRestarts, Calls: calls,
 		Components: make(map[string]engine.ComponentOptions, len(o.Components)),
 	}
 	if e.Holder == "" {
@@ -119,12 +119,12 @@ func (o Options) engine() engine.Options {
 		e.Components[id] = engine.ComponentOptions{Interval: c.Interval, Restore: store.Policy(c.Restore)}
 	}
 	if o.Spill != nil {
-		e.Spill = &spill.Adapter{States: statesOf(o.Spill)}
+		e.Spill = &spill.Adapter{States: statesOf(o.Spill, calls)}
 		if ours := ownOf(o.Spill); ours.Unusable() == nil {
 			e.Spill.Bytes = ours.Adapter
 		}
 		if h, ok := o.Spill.(Historian); ok {
-			e.Spill.List = history{h, calling(h)}.List
+			e.Spill.List = history{h, calling(h, calls)}.List
 		}
 	}
 	if o.OnEvent != nil {

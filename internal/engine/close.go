@@ -39,6 +39,7 @@ func (e *Engine) Close() ([]report.Status, error) {
 	if !awaitUntil(b.idle, e.routines.End()) {
 		e.say(b.idle, slog.LevelError, "durable: close: a callback of a component or the adapter does not return; its goroutine is left behind")
 	}
+	e.opts.Calls.End()
 	return list, e.closeAll(b)
 }
 

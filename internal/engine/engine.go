@@ -28,6 +28,7 @@ import (
 	"github.com/durablestate/durable/internal/engine/schedule"
 	"github.com/durablestate/durable/internal/engine/spill"
 	"github.com/durablestate/durable/internal/engine/wait"
+	"github.com/durablestate/durable/internal/foreign"
 	"github.com/durablestate/durable/internal/store"
 )
 
@@ -61,7 +62,7 @@ func New(b backend.Backend, o Options, w backend.Words, invalid error) *Engine {
 	}
 	e.waiting.log = o.Logger
 	e.system = &saver.System{
-		Backend: b, Words: w, Log: o.Logger, Events: &report.Events{On: o.OnEvent, Log: o.Logger},
+		Backend: b, Words: w, Log: o.Logger, Events: &report.Events{On: o.OnEvent, Log: o.Logger, Told: foreign.Listener{Calls: o.Calls}},
 		Crew: flight.NewCrew(e.routines), Deadlines: wait.NewDeadlines(e.life, o.SaveTimeout), Timeout: o.SaveTimeout, Closing: e.closing,
 		Outages: saver.NewOutages(o.Logger),
 		Retry:   e.due.Sooner, Count: func() int { return int(e.registry.members.Load()) }, Made: time.Now(),
@@ -231,6 +232,7 @@ type Options struct {
 	Spill                   *spill.Adapter // nil: none
 	Where                   string         // the store is; empty: that is not known
 	OnEvent                 func(report.Event)
+	Calls                   *foreign.Helpers // in which code of the program is called; ended by Close
 	MaxCrashRestarts        int
 }
 

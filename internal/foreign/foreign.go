@@ -41,38 +41,24 @@ func Stack(err error) string {
 // Failed reports that err tells of foreign code that did not return.
 func Failed(err error) bool { return errors.As(err, new(*Failure)) }
 
-// longestPanic bounds how much of a panic's value gets into an error.
-const longestPanic = 200
-
 // Call calls fn and returns its error, or a *[Failure] that names in. What fn has
 // written elsewhere is to be used only when there is no error.
 //
-// It runs fn in a goroutine of its own, since code that ends its goroutine cannot be
-// stopped there, and waits for it, however long that takes. That costs some 300 ns.
-func Call(in string, fn func() error) error {
-	c := call{in: in, fn: fn, done: make(chan error, 1)}
-	go c.run()
-	return <-c.done
-}
+// It runs fn in another goroutine, since code that ends its goroutine cannot be
+// stopped there, and waits for it, however long that takes.
+func Call(in string, fn func() error) error { return (*Helpers)(nil).Call(in, fn) }
 
-// call is one Call.
-type call struct {
-	in   string
-	fn   func() error
-	done chan error
-}
+// longestPanic bounds how much of a panic's value gets into an error.
+const longestPanic = 200
 
-func (c *call) run() {
-	err := error(&Failure{In: c.in}) // unless one of the next two lines is reached
-	defer func() { c.done <- err }()
-	defer func() {
-		if p := recover(); p != nil {
-			f := &Failure{In: c.in, Stack: debug.Stack()}
-			err = f
-			f.Panic = fmt.Sprintf("%.*s", longestPanic, fmt.Sprint(p))
-		}
-	}()
-	err = checked(c.fn())
+// Catch, when it is deferred, makes a panic the *[Failure] that err points to. It is
+// enough for code of ours, which does not end its goroutine.
+func Catch(in string, err *error) {
+	if p := recover(); p != nil {
+		f := &Failure{In: in, Stack: debug.Stack()}
+		*err = f
+		f.Panic = fmt.Sprintf("%.*s", longestPanic, fmt.Sprint(p))
+	}
 }
 
 // checked returns err, which is foreign too, once that was asked what errors are asked.

@@ -20,6 +20,8 @@ var (
 // from: nobody waits for it longer than Patience. While a call has not returned after
 // that, nothing else is told. It is safe for concurrent use.
 type Listener struct {
+	Calls *Helpers // in which it is called
+
 	hung atomic.Int64 // calls that nobody waits for any more
 }
 
@@ -31,18 +33,21 @@ func (l *Listener) Tell(in string, fn func()) error {
 	if l.hung.Load() > 0 {
 		return errDeaf
 	}
-	c := call{in: in, fn: func() error { fn(); return nil }, done: make(chan error, 1)}
-	go c.run()
-	patience := time.NewTimer(Patience)
-	defer patience.Stop()
+	h := l.Calls.ask(in, func() error { fn(); return nil })
+	if h.timer == nil {
+		h.timer = time.NewTimer(Patience)
+	} else {
+		h.timer.Reset(Patience)
+	}
 	select {
-	case err := <-c.done:
-		return err
-	case <-patience.C:
+	case err := <-h.done:
+		h.timer.Stop()
+		return l.Calls.take(h, err)
+	case <-h.timer.C:
 	}
 	l.hung.Add(1)
 	go func() {
-		<-c.done
+		_ = l.Calls.take(h, <-h.done)
 		l.hung.Add(-1)
 	}()
 	return errSlow

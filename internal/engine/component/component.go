@@ -56,6 +56,8 @@ type Profile struct {
 	Policy   store.Policy
 	Arrivals *sync.Map // of *Registered: what a restore has announced, while it lasts
 	Promoted bool      // SnapshotState is that of the Cell, so a clone of its state is all there is to capture
+	Plain    bool      // and neither it nor its restore calls code of the program
+	Calls    *foreign.Helpers
 }
 
 // Registered is one registered component. A program may have a million of them of
@@ -121,7 +123,8 @@ func (r *Registered) Register(name string, comp Component, cell Cell, p *Profile
 			r.Unregister()
 		}
 	}()
-	return r.call("InitState", func() error {
+	return r.called("InitState", foreign.Call("InitState", func() error { // no helper stays: nothing was restored
+
 		if cell != nil {
 			if err := cell.Attach(r); err != nil {
 				return err
@@ -133,7 +136,7 @@ func (r *Registered) Register(name string, comp Component, cell Cell, p *Profile
 			return err
 		}
 		return r.checkSchema()
-	})
+	}))
 }
 
 // Unregister unties the cell.
@@ -275,9 +278,24 @@ func (r *Registered) Reset(start *store.Snapshot) (err error) {
 }
 
 // call calls fn, which calls the method in of the component. What that does wrong is
-// the error; the stack of a panic goes to the log.
-func (r *Registered) call(in string, fn func() error) error {
-	err := foreign.Call(in, fn)
+// the error.
+func (r *Registered) call(in string, fn func() error) (err error) {
+	if r.Plain {
+		err = direct(in, fn)
+	} else {
+		err = r.Calls.Call(in, fn)
+	}
+	return r.called(in, err)
+}
+
+func direct(in string, fn func() error) (err error) {
+	defer foreign.Catch(in, &err)
+	return fn()
+}
+
+// called returns err, with which a call of the component's method in ended; the stack
+// of a panic goes to the log.
+func (r *Registered) called(in string, err error) error {
 	if stack := foreign.Stack(err); stack != "" {
 		r.Log.Error("durable: a component panicked", "component", r.ID(), "in", in, "stack", stack)
 	}

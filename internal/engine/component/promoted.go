@@ -3,6 +3,7 @@ package component
 import (
 	"reflect"
 	"runtime"
+	"time"
 )
 
 // Promoted reports that comp's SnapshotState is the method of the
@@ -16,21 +17,70 @@ func Promoted(comp Component, cell Cell) bool {
 	if _, encodes := comp.(Marshaler); encodes { // perhaps what no Update counts
 		return false
 	}
+	return promotes(base(comp), cell.Type(), "SnapshotState")
+}
+
+// Plain reports that comp is or embeds the StatefulComponent of cell, overrides none
+// of its methods and has no hooks, and that its state is data without methods: its
+// snapshots and restores call no code but ours. In doubt the answer is no.
+func Plain(comp Component, cell Cell) bool {
+	if !Promoted(comp, cell) || !promotes(base(comp), cell.Type(), "RestoreState") {
+		return false
+	}
+	t := reflect.TypeOf(comp)
+	for _, h := range hooksOf(cell.State()) {
+		if _, has := t.MethodByName(h.name); has {
+			return false
+		}
+	}
+	return methodless(cell.State(), map[reflect.Type]bool{})
+}
+
+// harmless are types with methods that are known.
+var harmless = map[reflect.Type]bool{reflect.TypeFor[time.Time](): true, reflect.TypeFor[time.Duration](): true}
+
+// methodless reports that no value of t, or in one, has a method, but for what may be
+// behind an any: that has none or is not encoded.
+func methodless(t reflect.Type, seen map[reflect.Type]bool) bool {
+	if seen[t] || harmless[t] {
+		return true
+	}
+	seen[t] = true
+	if t.NumMethod() > 0 || reflect.PointerTo(t).NumMethod() > 0 {
+		return false
+	}
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return methodless(t.Elem(), seen)
+	case reflect.Map:
+		return methodless(t.Key(), seen) && methodless(t.Elem(), seen)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if !methodless(t.Field(i).Type, seen) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// base returns the type of comp, or of what it points to.
+func base(comp Component) reflect.Type {
 	t := reflect.TypeOf(comp)
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	return promotes(t, cell.Type())
+	return t
 }
 
-// promotes follows SnapshotState from t to the embedded type that declares it,
-// and reports that it is want. A promoted method is one that the compiler has
+// promotes follows a method from t to the embedded type that declares it, and reports
+// that it is want. A promoted method is one that the compiler has
 // made; so is one that only gives a method with a value receiver to the pointer.
-func promotes(t, want reflect.Type) bool {
+func promotes(t, want reflect.Type, method string) bool {
 	if t == want {
 		return true
 	}
-	if t.Kind() != reflect.Struct || declares(t, "SnapshotState") || declares(reflect.PointerTo(t), "SnapshotState") {
+	if t.Kind() != reflect.Struct || declares(t, method) || declares(reflect.PointerTo(t), method) {
 		return false
 	}
 	var from []reflect.Type
@@ -43,13 +93,13 @@ func promotes(t, want reflect.Type) bool {
 		if e.Kind() == reflect.Pointer {
 			e = e.Elem()
 		}
-		_, byValue := e.MethodByName("SnapshotState")
-		_, byPointer := reflect.PointerTo(e).MethodByName("SnapshotState")
+		_, byValue := e.MethodByName(method)
+		_, byPointer := reflect.PointerTo(e).MethodByName(method)
 		if byValue || byPointer {
 			from = append(from, e)
 		}
 	}
-	return len(from) == 1 && promotes(from[0], want)
+	return len(from) == 1 && promotes(from[0], want, method)
 }
 
 // declares reports that the method of t was written, not made by the compiler.

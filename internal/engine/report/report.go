@@ -65,7 +65,7 @@ type Events struct {
 	On  func(Event) // nil: nobody listens
 	Log *slog.Logger
 
-	told foreign.Listener
+	Told foreign.Listener
 }
 
 // Emit passes e on; nil Events to nobody. What a listener does wrong is logged, and harms nobody else.
@@ -73,7 +73,7 @@ func (v *Events) Emit(e Event) {
 	if v == nil || v.On == nil {
 		return
 	}
-	if err := v.told.Tell("OnEvent", func() { v.On(e) }); err != nil && !foreign.Deaf(err) {
+	if err := v.Told.Tell("OnEvent", func() { v.On(e) }); err != nil && !foreign.Deaf(err) {
 		v.Log.Error("durable: OnEvent failed", "op", e.Op, "error", err, "stack", foreign.Stack(err))
 	}
 }

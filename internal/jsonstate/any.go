@@ -1,7 +1,6 @@
 package jsonstate
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -145,17 +144,59 @@ func appendSlice(b []byte, s []any, depth int) ([]byte, error) {
 	return append(b, ']'), nil
 }
 
-// decodeAny decodes numbers, so that integers are exact.
-func decodeAny(dec *jsontext.Decoder, v *any) error {
-	if dec.PeekKind() != '0' {
-		return errors.ErrUnsupported // as every other any
-	}
-	data, err := dec.ReadValue()
-	if err != nil {
-		return err
-	}
-	*v, err = parseNumber(string(data))
+// decodeAny decodes what is behind an any, with exact integers.
+func decodeAny(dec *jsontext.Decoder, v *any) (err error) {
+	*v, err = readAny(dec)
 	return err
+}
+
+func readAny(dec *jsontext.Decoder) (any, error) {
+	t, err := dec.ReadToken()
+	if err != nil {
+		return nil, err
+	}
+	switch t.Kind() {
+	case '"':
+		return t.String(), nil
+	case '0':
+		return parseNumber(t.String())
+	case 't', 'f':
+		return t.Bool(), nil
+	case '{':
+		return readMap(dec)
+	case '[':
+		return readSlice(dec)
+	}
+	return nil, nil
+}
+
+func readMap(dec *jsontext.Decoder) (any, error) {
+	m := map[string]any{}
+	for dec.PeekKind() != '}' {
+		name, err := dec.ReadToken()
+		if err != nil {
+			return nil, err
+		}
+		k := name.String() // the token ends with the next one
+		if m[k], err = readAny(dec); err != nil {
+			return nil, err
+		}
+	}
+	_, err := dec.ReadToken()
+	return m, err
+}
+
+func readSlice(dec *jsontext.Decoder) (any, error) {
+	s := []any{}
+	for dec.PeekKind() != ']' {
+		v, err := readAny(dec)
+		if err != nil {
+			return nil, err
+		}
+		s = append(s, v)
+	}
+	_, err := dec.ReadToken()
+	return s, err
 }
 
 func parseNumber(s string) (any, error) {

@@ -285,7 +285,7 @@ func sameAdapter(a, b StateAdapter) bool {
 }
 
 // errNothing is what an adapter must not answer.
-var errNothing = store.MarkPermanent(errors.New("the adapter returned neither a result nor an error"))
+var errNothing = store.MarkPermanent(errors.New("the adapter returned neither a result nor an error; mend the adapter: it must return one of them"))
 
 // orNothing returns p and err, or errNothing when there is neither.
 func orNothing[T any](p *T, err error) (*T, error) {

@@ -279,7 +279,7 @@ func decode[T any](codec string, data []byte, v *T) (unknown []string, err error
 	}
 	u, ok := any(v).(component.Unmarshaler)
 	if !ok {
-		return nil, fmt.Errorf("the state was stored by MarshalState, but %T has no UnmarshalState", v)
+		return nil, fmt.Errorf("the state was stored by MarshalState, but %T has no UnmarshalState; run the program that wrote it, or add the method", v)
 	}
 	return nil, u.UnmarshalState(data)
 }
@@ -418,7 +418,7 @@ func (c cell[T]) check(comp component.Component) error {
 		case m && u:
 			return nil
 		case m != u:
-			return fmt.Errorf("%T has only one of MarshalState and UnmarshalState", v)
+			return fmt.Errorf("%T has only one of MarshalState and UnmarshalState; give it both, or none", v)
 		}
 	}
 	return jsonstate.Check(reflect.TypeFor[T]())

@@ -231,7 +231,7 @@ func checkLease(holder string, ttl time.Duration) error {
 }
 
 // ErrNil is the answer to a call that lacks what it is about.
-var ErrNil = store.MarkPermanent(errors.New("the snapshot or lease is nil"))
+var ErrNil = store.MarkPermanent(errors.New("the snapshot or lease is nil; pass one"))
 
 // RenewLease extends l and returns the new record.
 func (a *Adapter) RenewLease(ctx context.Context, l *store.Lease) (*store.Lease, error) {

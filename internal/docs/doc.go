@@ -1,6 +1,7 @@
 // Package docs holds the tests that keep README.md, CONTRIBUTING.md, CHANGELOG.md
 // and docs/*.md true: every block of code is compiled, parsed or executed, every link leads somewhere, and
-// what the map of the repository and the table of goroutines name exists. It has no code.
+// what the map of the repository and the table of goroutines name exists, and every error and line of the log
+// has its row in docs/recovery.md. It has no code.
 //
 // The first word behind the fence says what a block is:
 //

@@ -37,7 +37,7 @@ func (e *Engine) Close() ([]report.Status, error) {
 	e.releaseLease(b, len(unsaved) == 0)
 	list := e.finish(b, unsaved)
 	if !awaitUntil(b.idle, e.routines.End()) {
-		e.say(b.idle, slog.LevelError, "durable: close: a callback of a component or the adapter does not return; its goroutine is left behind")
+		e.say(b.idle, slog.LevelError, "durable: close: a callback of a component or the adapter does not return; its goroutine is left behind: look for what it waits for")
 	}
 	e.opts.Calls.End()
 	return list, e.closeAll(b)
@@ -168,9 +168,9 @@ func (e *Engine) finish(b budget, unsaved []*saver.Saver) []report.Status {
 	within := b.saves.Sub(b.begin).Round(time.Millisecond)
 	why := &saver.Reasons{
 		Began: b.begin, Now: time.Now(),
-		NotBegun: e.fault("save", "", fmt.Errorf("its turn did not come within the %s that Close has for saves", within)),
-		NotEnded: fmt.Errorf("not finished within the %s that Close has for saves", within),
-		Changed:  errors.New("it changed during Close"),
+		NotBegun: e.fault("save", "", fmt.Errorf("its turn did not come within the %s that Close has for saves; raise CloseTimeout (shutdown_timeout)", within)),
+		NotEnded: fmt.Errorf("not finished within the %s that Close has for saves; raise CloseTimeout (shutdown_timeout)", within),
+		Changed:  errors.New("it changed during Close; stop the workers before"),
 	}
 	if e.opts.Consistent {
 		return e.set.Finish(why)
@@ -201,7 +201,7 @@ func (e *Engine) closeAll(b budget) error {
 		select {
 		case errs[i] = <-closed[i]:
 		case <-ctx.Done():
-			errs[i] = e.fault("close", "", fmt.Errorf("the adapter %T has not returned from its Close within %s; it is left behind", closers[i], limit.Round(time.Millisecond)))
+			errs[i] = e.fault("close", "", fmt.Errorf("the adapter %T has not returned from its Close within %s; it is left behind; look for what it waits for", closers[i], limit.Round(time.Millisecond)))
 		}
 	}
 	return errors.Join(errs...)

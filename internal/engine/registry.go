@@ -50,11 +50,11 @@ func (r *registry) announce(id string, comp component.Component, plain bool) err
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, taken := r.byID[id]; taken {
-		return errors.New("the id is registered already")
+		return errors.New("the id is registered already; give each component one of its own")
 	}
 	if plain = plain && hasIdentity(comp); plain {
 		if other, taken := r.plain[comp]; taken {
-			return fmt.Errorf("the component is registered already, as %q", other)
+			return fmt.Errorf("the component is registered already, as %q; register each once", other)
 		}
 		r.plain[comp] = id
 	}

@@ -225,7 +225,7 @@ func (s *Store) List(ctx context.Context) iter.Seq2[string, error] {
 			}
 		}
 		if damaged != nil {
-			yield("", fmt.Errorf("components may be missing from the list: %w", damaged))
+			yield("", fmt.Errorf("components may be missing from the list, because a file does not read; restore a backup of the directory beside it and compare: %w", damaged))
 		}
 	}
 }

@@ -222,7 +222,7 @@ func (s *Store) confirm(ctx context.Context, conn *redis.Conn, brief bool) error
 	case s.level.waitaof.Load():
 		n, err := conn.Do(ctx, "WAITAOF", 1, 0, wait.Milliseconds()).Int64Slice()
 		if err == nil && len(n) != 2 {
-			err = errors.New("unexpected answer to WAITAOF")
+			err = errors.New("the server gave an unexpected answer to WAITAOF (is a proxy in between?)")
 		}
 		if err != nil {
 			return confirmed(0, 1, "", err)

@@ -174,7 +174,7 @@ func (j *job) lacksStage() bool {
 
 var errNoStage = errors.New("the staged value vanished before it could be saved: if the server is evicting keys, set maxmemory-policy noeviction")
 
-var errNoReply = errors.New("the server gave no reply")
+var errNoReply = errors.New("the server gave no reply, which no Redis does (is a proxy in between?)")
 
 // answer returns what the script said.
 func (j *job) answer() (answer, error) {

@@ -20,7 +20,7 @@ const (
 // Save implements store.Store.
 func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error {
 	if int64(len(snap.Data)) > s.maxBytes { // no load would accept it
-		return fmt.Errorf("%w: %d bytes, the limit is %d", store.ErrTooLarge, len(snap.Data), s.maxBytes)
+		return fmt.Errorf("%w: %d bytes, the limit is %d; raise MaxStateBytes or keep less state", store.ErrTooLarge, len(snap.Data), s.maxBytes)
 	}
 	var value []byte
 	if snap.Data != nil {
@@ -156,5 +156,5 @@ func (s *Store) saved(id string, snap *store.Snapshot, a answer) error {
 }
 
 func errAnswer(a answer) error {
-	return errors.New("the server gave an unexpected answer to a script: " + a.code())
+	return errors.New("the server gave an unexpected answer to a script, which no Redis gives (is a proxy in between?): " + a.code())
 }

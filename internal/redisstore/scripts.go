@@ -76,12 +76,12 @@ func parseAnswer(v any) (answer, error) {
 	}
 	list, ok := v.([]any)
 	if !ok || len(list) == 0 {
-		return nil, fmt.Errorf("the server gave an answer of type %T to a script", v)
+		return nil, fmt.Errorf("the server gave an answer of type %T to a script, which no Redis gives (is a proxy in between?)", v)
 	}
 	a := make(answer, len(list))
 	for i, e := range list {
 		if a[i], ok = e.(string); !ok {
-			return nil, fmt.Errorf("the server gave a %T in the answer to a script", e)
+			return nil, fmt.Errorf("the server gave a %T in the answer to a script, which no Redis gives (is a proxy in between?)", e)
 		}
 	}
 	return a, nil

@@ -297,7 +297,7 @@ func direct(in string, fn func() error) (err error) {
 // of a panic goes to the log.
 func (r *Registered) called(in string, err error) error {
 	if stack := foreign.Stack(err); stack != "" {
-		r.Log.Error("durable: a component panicked", "component", r.ID(), "in", in, "stack", stack)
+		r.Log.Error("durable: a component panicked; only this call failed, and the stack says where", "component", r.ID(), "in", in, "stack", stack)
 	}
 	return err
 }

@@ -35,7 +35,7 @@ func (r *Registered) checkSchema() (err error) {
 		_, migrates := hooks.(Migrator)
 		switch {
 		case holds != migrates:
-			err = fmt.Errorf("%T has only one of StateSchema and MigrateState", hooks)
+			err = fmt.Errorf("%T has only one of StateSchema and MigrateState; give it both, or none", hooks)
 		case holds && h.StateSchema() < 0:
 			err = fmt.Errorf("StateSchema returns %d; it must not be negative", h.StateSchema())
 		}

@@ -129,7 +129,7 @@ func (c *Counter) countOnce(ctx context.Context, epoch uint64) error {
 // judge refuses to start once more when that has gone wrong too often.
 func (c *Counter) judge() error {
 	if c.before > 0 {
-		c.Log.Warn("durable: earlier starts ended neither with Close nor after a while of work", "starts", c.before)
+		c.Log.Warn("durable: earlier starts ended neither with Close nor after a while of work; look for why they died", "starts", c.before)
 	}
 	if c.counted {
 		return nil

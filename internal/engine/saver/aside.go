@@ -121,7 +121,7 @@ func (s *Saver) SetAside(ctx context.Context, a backend.States, snap *store.Snap
 			return nil
 		}
 	}
-	return fmt.Errorf("%d copies of version %d are set aside already", mostAside, snap.Version)
+	return fmt.Errorf("%d copies of version %d are set aside already; delete those below ~aside/ that nobody needs", mostAside, snap.Version)
 }
 
 // setAsideAs stores snap under the id as if nothing was ever stored there, and

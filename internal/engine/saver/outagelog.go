@@ -86,7 +86,7 @@ type Outage struct {
 // newOutage returns an outage that has not begun, of which the log says down when
 // it begins, and up when it is over.
 func newOutage(log *slog.Logger, down, up string) *Outage {
-	return &Outage{log: log, down: down, up: up, failed: map[string]bool{}}
+	return &Outage{log: log, down: "durable: " + down + "; components go on, and it is tried again", up: "durable: " + up, failed: map[string]bool{}}
 }
 
 // Begin notes that a component failed. It logs without the lock, as Over does: a
@@ -102,7 +102,7 @@ func (o *Outage) Begin(id string, err error) {
 	o.most = max(o.most, len(o.failed))
 	o.mu.Unlock()
 	if first {
-		o.log.Warn("durable: "+o.down+"; components go on, and it is tried again", "component", id, "error", err)
+		o.log.Warn(o.down, "component", id, "error", err)
 	}
 }
 
@@ -121,6 +121,6 @@ func (o *Outage) Over(id string) {
 	took, most := time.Since(o.since), o.most
 	o.mu.Unlock()
 	if last {
-		o.log.Info("durable: "+o.up, "after", took.Round(time.Millisecond), "components", most)
+		o.log.Info(o.up, "after", took.Round(time.Millisecond), "components", most)
 	}
 }

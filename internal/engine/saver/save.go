@@ -250,7 +250,7 @@ func (s *Saver) NoticeRollback(version uint64) {
 		return
 	}
 	if what := s.sys.Custodian.Rollback(s.Name()); what != "" {
-		s.sys.Log.Error("durable: the store lost acknowledged saves", "component", s.ID(), "seen", what)
+		s.sys.Log.Error("durable: the store lost acknowledged saves; the next checkpoint writes the newest state again", "component", s.ID(), "seen", what)
 		s.sys.Emit("rollback", s.ID(), version, 0, time.Now(), fmt.Errorf("%w: %s", store.ErrLost, what))
 	}
 }

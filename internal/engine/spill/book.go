@@ -52,7 +52,7 @@ func (d *Depot) change(ctx context.Context, do func(*store.SpillBook)) (*store.S
 			return b, belowLevel(err)
 		}
 	}
-	return nil, errors.New("the record of who spilled is being changed by others")
+	return nil, errors.New("the record of who spilled is being changed by others; give each program a spill of its own")
 }
 
 // belowLevel takes what is stored for enough: it is in a spill for a while.

@@ -71,7 +71,7 @@ func (d *Depot) Identify(ask, once Ask, names func() []string) error {
 		}
 		return d.is(ask, id)
 	}
-	return errors.New("the identity of the store is being changed by somebody else")
+	return errors.New("the identity of the store is being changed by somebody else; start again when that is over")
 }
 
 // is takes id for the identity of the store, and looks who has spilled.

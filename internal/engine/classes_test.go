@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,6 +40,73 @@ func TestARestoreDoesNotWaitForWhatWaitingCannotCure(t *testing.T) {
 	}
 }
 
+func TestWhatEndsARestoreSaysInWhatItEnded(t *testing.T) {
+	for _, op := range []string{"lease", "claim", "load", "save"} {
+		t.Run(op, func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				a, o := testkit.NewFlaky(), testkit.Quiet()
+				a.On(op, func(string) error { return errMissing })
+				o.MaxCrashRestarts = 3
+				h := testkit.Prepare(t, a, o)
+				r, err := h.Restore(t.Context())
+				require.ErrorIs(t, err, durable.ErrPermanent)
+				var worded *durable.Error
+				require.ErrorAs(t, err, &worded, "also where the adapter does not word its errors")
+				require.ErrorAs(t, r.Results[0].Err, &worded)
+				require.NoError(t, h.Close())
+			})
+		})
+	}
+}
+
+func TestTheEndOfACallersContextIsNoOutage(t *testing.T) {
+	for _, op := range []string{"lease", "claim", "load", "save"} {
+		t.Run(op, func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				a, j := testkit.NewFlaky(), &testkit.Journal{}
+				ctx, cancel := context.WithCancel(t.Context())
+				a.On(op, func(string) error { time.Sleep(time.Second); cancel(); return ctx.Err() })
+				o := j.Options()
+				o.MaxCrashRestarts = 3
+				h := testkit.Prepare(t, a, o)
+				_, err := h.Restore(ctx)
+				require.ErrorIs(t, err, context.Canceled)
+				require.Zero(t, j.LineCount("level=WARN"), j.Text())
+				require.Zero(t, j.LineCount("waits for"), j.Text())
+				a.Up(op)
+				require.NoError(t, h.Close())
+			})
+		})
+	}
+}
+
+func TestARestoreThatRunsOutOfTimeSaysWhatItWaitedFor(t *testing.T) {
+	for _, op := range []string{"lease", "claim", "load", "save"} {
+		t.Run(op, func(t *testing.T) {
+			testkit.Bubble(t, func(t *testing.T) {
+				a, o := testkit.NewFlaky(), testkit.Quiet()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				begin := time.Now()
+				a.On(op, func(string) error {
+					if time.Since(begin) > 40*time.Second {
+						<-ctx.Done()
+						return ctx.Err()
+					}
+					return testkit.ErrDown
+				})
+				o.MaxCrashRestarts = 3
+				h := testkit.Prepare(t, a, o)
+				_, err := h.Restore(ctx)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.ErrorIs(t, err, testkit.ErrDown)
+				a.Up(op)
+				require.NoError(t, h.Close())
+			})
+		})
+	}
+}
+
 func TestOneComponentsLastingErrorKeepsNoOtherFromRunning(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {
 		a := testkit.NewFlaky()
@@ -63,20 +132,27 @@ func TestOneComponentsLastingErrorKeepsNoOtherFromRunning(t *testing.T) {
 
 func TestARestoreDoesNotWaitInSilence(t *testing.T) {
 	const says = "waits for the store"
-	for _, op := range []string{"lease", "claim", "load", "hang"} {
-		t.Run(op, func(t *testing.T) {
+	for _, how := range []string{"lease fails", "claim fails", "load fails", "save fails", "lease hangs", "claim hangs", "load hangs", "save hangs"} {
+		t.Run(how, func(t *testing.T) {
 			testkit.Bubble(t, func(t *testing.T) {
 				a, j := testkit.NewFlaky(), &testkit.Journal{}
+				op, _, _ := strings.Cut(how, " ")
 				a.Down(op)
-				if op == "hang" {
-					a.On("lease", func(string) error { time.Sleep(9 * time.Second); return nil })
+				hang := sync.OnceFunc(func() { time.Sleep(9 * time.Second) })
+				hangs := strings.HasSuffix(how, "hangs")
+				if hangs {
+					a.On(op, func(string) error { hang(); return nil })
 				}
-				h := testkit.Prepare(t, a, j.Options())
+				o := j.Options()
+				o.MaxCrashRestarts = 3
+				h := testkit.Prepare(t, a, o)
 				go func() {
 					time.Sleep(5 * time.Second)
 					require.Equal(t, 1, j.LineCount("level=WARN"), j.Text())
 					require.Equal(t, 1, j.LineCount(says), j.Text())
-					if op != "hang" {
+					require.ErrorContains(t, h.Health(), "durable: ")
+					require.False(t, errors.Is(h.Health(), durable.ErrNotRestored), "it says what is waited for")
+					if !hangs {
 						time.Sleep(time.Hour)
 						a.Up(op)
 					}
@@ -210,6 +286,42 @@ func TestAStateThatCannotBeEncodedDoesNotHoldAHandOverUp(t *testing.T) {
 		require.NoError(t, err)
 		testkit.RequireGivenUp(t, l)
 	})
+}
+
+// TestWhatAComponentAnswersIsNoAnswerOfTheStore has a component that keeps a store of
+// its own, and gives the errors of that.
+func TestWhatAComponentAnswersIsNoAnswerOfTheStore(t *testing.T) {
+	inner := []error{durable.ErrFenced, durable.ErrConflict, durable.ErrNotDurable, durable.ErrLost, durable.ErrClosed, durable.ErrPermanent, context.Canceled}
+	for _, consistent := range []bool{false, true} {
+		for _, ttl := range []time.Duration{0, -1} {
+			for _, e := range inner {
+				t.Run(fmt.Sprint(consistent, ttl, e), func(t *testing.T) {
+					testkit.Bubble(t, func(t *testing.T) {
+						a, j := testkit.NewFlaky(), &testkit.Journal{}
+						o := j.Options()
+						o.Consistent, o.LeaseTTL = consistent, ttl
+						h := testkit.Prepare(t, a, o)
+						c := &testkit.Broken{}
+						require.NoError(t, h.Register("inner", c))
+						_, err := h.Restore(t.Context())
+						require.NoError(t, err)
+						c.Err = fmt.Errorf("the store inside: %w", e)
+						h.Words.Add("hello")
+						require.ErrorIs(t, h.Checkpoint(t.Context()), e)
+						require.NotContains(t, j.Text(), "another owner")
+						require.Equal(t, 1, j.LineCount("does not give its state"), j.Text())
+						c.Err = nil
+						require.NoError(t, h.Checkpoint(t.Context()), "it is tried again")
+						h.Words.Add("hello")
+						c.Err = fmt.Errorf("the store inside: %w", e)
+						begin := time.Now()
+						require.ErrorIs(t, h.Close(), e)
+						require.Less(t, time.Since(begin), 5*time.Second)
+					})
+				})
+			}
+		}
+	}
 }
 
 func TestWhatTheStoreDoesNotTakeHidesNoOutage(t *testing.T) {

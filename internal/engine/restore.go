@@ -114,7 +114,6 @@ func (e *Engine) restoreOwned(ctx context.Context, members []*member) (r report.
 				return r, err
 			}
 		}
-		e.waiting.expect(e.fault("restore", "", errors.New("the store has not answered yet")))
 		epoch, prev, err := e.system.Ownership.Take(ctx)
 		if err != nil {
 			return r, err

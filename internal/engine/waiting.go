@@ -7,16 +7,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/durablestate/durable/internal/engine/wait"
 	"github.com/durablestate/durable/internal/store"
 )
 
-const (
-	// waitPatience is for how long a hand-over, or a first answer of the store, is
-	// awaited before that is a warning.
-	waitPatience = 3 * time.Second
-	// waitRepeat is how often the log says again what is waited for.
-	waitRepeat = 10 * time.Minute
-)
+// waitRepeat is how often the log says again what is waited for.
+const waitRepeat = 10 * time.Minute
 
 // waiting is what a Restore waits for: for Health, and for the log, which says it
 // within seconds and then rarely. A store that cannot be reached is a warning. So
@@ -31,23 +27,6 @@ type waiting struct {
 	since  time.Time // that is waited for
 	said   time.Time // zero: not yet
 	warned bool
-	silent *time.Timer // runs until the store has answered
-}
-
-// expect awaits an answer of the store in a moment.
-func (w *waiting) expect(silent error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var t *time.Timer
-	t = time.AfterFunc(waitPatience, func() {
-		w.mu.Lock()
-		still := w.silent == t
-		w.mu.Unlock()
-		if still {
-			w.on(silent)
-		}
-	})
-	w.silent = t
 }
 
 // on notes that err keeps a Restore from going on, nil: nothing does.
@@ -55,10 +34,7 @@ func (w *waiting) on(err error) {
 	now := time.Now()
 	w.mu.Lock()
 	before, since, told := w.what, w.since, !w.said.IsZero()
-	if w.err = err; w.silent != nil {
-		w.silent.Stop()
-		w.silent = nil
-	}
+	w.err = err
 	level, say := w.next(err, now)
 	what, began := w.what, w.since
 	w.mu.Unlock() // a log handler may hang
@@ -82,7 +58,7 @@ func (w *waiting) next(err error, now time.Time) (level slog.Level, say bool) {
 	if what != w.what {
 		w.what, w.since, w.said, w.warned = what, now, time.Time{}, false
 	}
-	warn := !held || now.Sub(w.since) >= waitPatience && !w.warned
+	warn := !held || now.Sub(w.since) >= wait.Patience && !w.warned
 	if warn {
 		level = slog.LevelWarn
 	}

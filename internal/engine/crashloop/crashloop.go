@@ -96,7 +96,7 @@ func (c *Counter) Count(ctx context.Context, epoch uint64) (int, error) {
 	case err == nil:
 		return c.before, c.judge()
 	case store.IsAnswer(err):
-		return 0, err
+		return 0, c.Words.Fail("restore", store.StartsID, err)
 	}
 	return 0, c.fault(err)
 }

@@ -68,28 +68,34 @@ func (k *Keeper) Take(ctx context.Context) (uint64, *store.Lease, error) {
 	if held := k.held(); held != nil {
 		return held.Epoch, k.before(), nil
 	}
-	var l, prev *store.Lease
-	waiting := func(err error) { k.OnWait(k.explain(err)) }
-	err := wait.ForAnswer(ctx, waiting, func() (err error) {
-		for {
-			l, prev, err = k.acquire(ctx)
-			if !errors.Is(err, store.ErrLeaseHeld) {
-				return err
+	waiting := func(err error) { k.OnWait(k.Words.Fail("restore", "", k.explain(err))) }
+	for {
+		var l, prev *store.Lease
+		var held error
+		err := wait.ForAnswer(ctx, waiting, func() (err error) {
+			if l, prev, err = k.acquire(ctx); errors.Is(err, store.ErrLeaseHeld) {
+				held, err = err, nil
 			}
-			waiting(err)
-			if !wait.Sleep(ctx, wait.Jitter(pollHeld/2, pollHeld)) {
-				return err
+			return err
+		})
+		switch {
+		case held != nil:
+			waiting(held)
+			if wait.Sleep(ctx, wait.Jitter(pollHeld/2, pollHeld)) {
+				continue
 			}
+			err = held
+		case err == nil:
+			k.hold(l, prev)
+			return l.Epoch, k.before(), nil
+		case store.IsAnswer(err):
+			return 0, nil, k.Words.Fail("restore", "", err)
 		}
-	})
-	switch {
-	case err == nil:
-		k.hold(l, prev)
-		return l.Epoch, k.before(), nil
-	case store.IsAnswer(err):
-		return 0, nil, err
+		if err = k.explain(err); !errors.Is(err, ctx.Err()) {
+			err = fmt.Errorf("%w, until %w", err, ctx.Err())
+		}
+		return 0, nil, k.Words.Fault("restore", "", err)
 	}
-	return 0, nil, k.Words.Fault("restore", "", fmt.Errorf("%w, until %w", k.explain(err), ctx.Err()))
 }
 
 // explain adds the remedy for two programs that never meant to share a lease.

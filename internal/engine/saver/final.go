@@ -43,6 +43,8 @@ func Tries(err error) int {
 	switch class := store.ClassOf(err); {
 	case isFinal(err):
 		return 1
+	case errors.As(err, new(stuckError)):
+		return finalTries
 	case class == store.Unreached, class == store.Refused:
 		return math.MaxInt
 	}

@@ -152,6 +152,12 @@ type stuckError struct{ error }
 
 func (e stuckError) Unwrap() error { return e.error }
 
+// superseded reports that err, of an attempt, is the store's word that somebody else
+// has the state. A component may meet the fence of another store.
+func (s *Saver) superseded(err error) bool {
+	return err != nil && !errors.As(err, new(stuckError)) && s.sys.Ownership.Superseded(err)
+}
+
 // record takes the result of an attempt in and returns what was stored before.
 // losses is how much the store was known to have lost when it began.
 func (s *Saver) record(done attempt, err error, losses uint32, now time.Time) (before Copy) {
@@ -179,7 +185,7 @@ func (s *Saver) record(done attempt, err error, losses uint32, now time.Time) (b
 	if err == nil {
 		s.lastCurrent, s.lastSeen, s.copy.losses = s.sys.instant(now), s.sys.instant(now), losses
 	}
-	if err != nil && s.sys.Ownership.Superseded(err) {
+	if s.superseded(err) {
 		s.enter(shut, err)
 	}
 	return before
@@ -218,7 +224,7 @@ func (s *Saver) react(before Copy, done attempt, err error) {
 			s.sys.Log.Warn("durable: the final snapshot is less than a tenth of the one before; was the component cleaned up before Close?",
 				"component", id, "bytes", done.copy.bytes, "before", before.bytes)
 		}
-	case s.sys.Ownership.Superseded(err):
+	case s.superseded(err):
 		s.sys.Log.Error("durable: another owner has taken the component over; it is not saved any more until restored", "component", id, "error", err)
 		s.sys.Emit("fence", id, done.copy.version, 0, time.Now(), err)
 		s.sys.Ownership.Suspect()

@@ -5,6 +5,8 @@ package wait
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -18,22 +20,52 @@ const (
 	longest  = 5 * time.Second
 )
 
+// Patience is for how long an answer is awaited before that is told.
+const Patience = 3 * time.Second
+
+var errSilent = fmt.Errorf("the store has not answered for %s", Patience)
+
 // ForAnswer calls ask until that has done what it was to do, also if below the
 // configured durability, or will never do it. In between it sleeps longer and
 // longer, with decorrelated jitter, after it has told silent what kept ask from an
-// answer. It returns what ask returned last, which is no answer when ctx ended.
+// answer; a call that takes long is told as well, from another goroutine. The end of
+// ctx is the caller's doing and not told. ForAnswer returns what ask returned last,
+// which is no answer when ctx ended, with the reason before that.
 func ForAnswer(ctx context.Context, silent func(error), ask func() error) error {
+	var before error
 	for last := shortest; ; {
-		err := ask()
+		err := watched(silent, ask)
 		if store.IsStored(err) || store.IsAnswer(err) {
 			return err
 		}
+		if ctx.Err() != nil {
+			if before != nil && errors.Is(err, ctx.Err()) {
+				err = fmt.Errorf("%w; before that: %w", err, before)
+			}
+			return err
+		}
 		silent(err)
+		before = err
 		last = min(longest, Jitter(shortest, 3*last))
 		if !Sleep(ctx, last) {
 			return err
 		}
 	}
+}
+
+// watched calls ask, and silent once while it takes long, but never after it.
+func watched(silent func(error), ask func() error) error {
+	told := make(chan struct{})
+	t := time.AfterFunc(Patience, func() {
+		defer close(told)
+		silent(errSilent)
+	})
+	defer func() {
+		if !t.Stop() {
+			<-told
+		}
+	}()
+	return ask()
 }
 
 // Sleep returns false when ctx ended.

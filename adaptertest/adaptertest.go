@@ -16,8 +16,9 @@
 //
 // With Store.Reopen two adapters of one store are raced as two processes would
 // race: saves of one version, saves that leave it open, a repeat and a save, a claim
-// and a save that is in flight, two claims, a delete and a save, two acquisitions of
-// one lease, a renewal or a release and a takeover. Each meets in many rounds, with
+// and a save that is in flight, two claims, a delete and a save or a claim, a load and a
+// save or a delete, two acquisitions of one lease, free or expired, a renewal or a
+// release and a takeover. Each meets in many rounds, with
 // small shifts, for a third of a second. That finds an adapter whose compare-and-set
 // is a lock of its own process, and proves of none that it has no such fault.
 //
@@ -82,7 +83,7 @@ func Run(t *testing.T, s Store) {
 		{"context", contextRules},
 		{"close", closeRules},
 		{"reopen", reopenRules},
-		{"processes", processRules},
+		{"processes", slices.Concat(processRules, meetingRules)},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {

@@ -1,6 +1,10 @@
 package adaptertest
 
-import "github.com/durablestate/durable"
+import (
+	"slices"
+
+	"github.com/durablestate/durable"
+)
 
 var closeRules = []rule{
 	{"closing again does nothing",
@@ -58,10 +62,26 @@ var reopenRules = []rule{
 	{"a second adapter sees what the first one saved",
 		"keep everything in the store, nothing in the adapter",
 		func(e *env) {
-			s := e.saves(snap(5, 3, "three"))
 			b := e.reopen()
+			b.missing(durable.ErrNotFound, 0, 0) // which b must not remember
+			s := e.saves(snap(5, 3, "three"))
 			b.holds(s)
 			e.holds(b.saves(snap(5, 4, "four")))
+		}},
+	{"a second adapter lists what the first one saved",
+		"list what is in the store, not what this adapter saved",
+		func(e *env) {
+			e.historian()
+			b := e.reopen()
+			b.lists()
+			e.saves(snap(5, 3, "three"))
+			b.lists(e.id)
+			b.saves(snap(5, 4, "four"))
+			if mine, yours := e.snapshots(e.historian()), b.snapshots(b.historian()); !slices.EqualFunc(mine, yours, sameInfo) {
+				e.broken("ListSnapshots returned %+v here and %+v there", mine, yours)
+			}
+			b.deletes()
+			e.lists()
 		}},
 	{"state, fence and last save outlive the adapter",
 		"keep the fence and the name of the last accepted save in the store",
@@ -101,7 +121,10 @@ var reopenRules = []rule{
 		func(e *env) {
 			o := e.owner()
 			b := e.reopen()
+			_, err := b.owner().LoadLease(e.ctx, e.id)
+			b.answers("LoadLease", err, durable.ErrNotFound) // which b must not remember
 			l := e.acquires(o, "first", long)
+			b.stored(b.owner(), l)
 			b.held(b.owner(), "second", "first")
 			e.releases(o, l)
 			if n := b.acquires(b.owner(), "second", long); n.Epoch <= l.Epoch {

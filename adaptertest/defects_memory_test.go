@@ -46,6 +46,13 @@ var memoryDefects = []defect{
 		memory(func(a *durable.MemoryAdapter) nilLease { return nilLease{a} })},
 	{"lists what was deleted", "historian/a deleted component is not listed",
 		memory(func(a *durable.MemoryAdapter) *listsTheDeleted { return &listsTheDeleted{MemoryAdapter: a} })},
+	{"lists the first page", "historian/every component is listed, however many there are",
+		memory(func(a *durable.MemoryAdapter) firstPage { return firstPage{a} })},
+	{"lists what it has pruned", "historian/every generation that is listed can be loaded, and the newest is the first",
+		memory(func(a *durable.MemoryAdapter) listsThePruned { return listsThePruned{a} })},
+	{"keeps the lease it has renewed", "owner/the caller owns the lease",
+		memory(func(a *durable.MemoryAdapter) *keepsTheLease { return &keepsTheLease{MemoryAdapter: a} })},
+	{"lists what it saved itself", "reopen/a second adapter lists what the first one saved", ownLists()},
 	{"lists twice", "historian/a saved component is listed, once",
 		memory(func(a *durable.MemoryAdapter) listsTwice { return listsTwice{a} })},
 	{"lists snapshots oldest first", "historian/snapshots are listed newest first with all they say",
@@ -260,4 +267,79 @@ func (d emptyHistory) ListSnapshots(ctx context.Context, id string) ([]durable.S
 		return nil, nil
 	}
 	return infos, err
+}
+
+type firstPage struct{ *durable.MemoryAdapter }
+
+func (d firstPage) ListComponents(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		n := 0
+		for id, err := range d.MemoryAdapter.ListComponents(ctx) {
+			if n++; n > 100 || !yield(id, err) {
+				return
+			}
+		}
+	}
+}
+
+type listsThePruned struct{ *durable.MemoryAdapter }
+
+func (d listsThePruned) ListSnapshots(ctx context.Context, id string) ([]durable.SnapshotInfo, error) {
+	infos, err := d.MemoryAdapter.ListSnapshots(ctx, id)
+	if n := len(infos); n > 2 {
+		pruned := infos[n-1]
+		pruned.Version--
+		infos = append(infos, pruned)
+	}
+	return infos, err
+}
+
+// keepsTheLease answers with the lease that it was given to renew.
+type keepsTheLease struct {
+	*durable.MemoryAdapter
+	kept *durable.Lease
+}
+
+func (d *keepsTheLease) RenewLease(ctx context.Context, l *durable.Lease) error {
+	d.kept = l
+	return d.MemoryAdapter.RenewLease(ctx, l)
+}
+
+func (d *keepsTheLease) LoadLease(ctx context.Context, name string) (*durable.Lease, error) {
+	if d.kept != nil && d.kept.Name == name {
+		l := *d.kept
+		return &l, nil
+	}
+	return d.MemoryAdapter.LoadLease(ctx, name)
+}
+
+// ownList lists what was saved through it.
+type ownList struct {
+	*durable.MemoryAdapter
+	mine map[string]bool
+}
+
+func (d ownList) SaveState(ctx context.Context, id string, s *durable.Snapshot) error {
+	d.mine[id] = true
+	return d.MemoryAdapter.SaveState(ctx, id, s)
+}
+
+func (d ownList) ListComponents(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for id, err := range d.MemoryAdapter.ListComponents(ctx) {
+			if (d.mine[id] || err != nil) && !yield(id, err) {
+				return
+			}
+		}
+	}
+}
+
+func (d ownList) Close() error { return nil }
+
+func ownLists() adaptertest.Store {
+	s := memory(func(a *durable.MemoryAdapter) ownList { return ownList{a, map[string]bool{}} })
+	s.Reopen = func(_ *testing.T, a durable.StateAdapter) durable.StateAdapter {
+		return ownList{a.(ownList).MemoryAdapter, map[string]bool{}}
+	}
+	return s
 }

@@ -2,9 +2,11 @@ package adaptertest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,7 +19,7 @@ import (
 // calls. Within one process each follows every rule.
 var raceDefects = []defect{
 	{"saves without compare-and-set", "processes/of two processes that save one version exactly one wins", remote("save")},
-	{"fills versions in without compare-and-set", "processes/two processes that leave the version open lose no save", remote("save")},
+	{"fills versions in without compare-and-set", "processes/two processes that leave the version open lose no save", remote("open")},
 	{"repeats without compare-and-set", "processes/a repeat in one process does not undo the save of another", remote("repeat")},
 	{"saves over a claim", "processes/a claim by one process fences the save of another that is in flight", remote("save")},
 	{"claims without compare-and-set", "processes/a claim by one process fences the save of another that is in flight", remote("claim")},
@@ -27,6 +29,13 @@ var raceDefects = []defect{
 	{"acquires without compare-and-set", "processes/of two processes that acquire one lease exactly one wins", remote("acquire")},
 	{"acquires again without compare-and-set", "processes/two processes of one holder never have the same epoch", remote("acquire")},
 	{"renews without compare-and-set", "processes/a renewal by one process does not undo the takeover by another", remote("renew")},
+	{"deletes what has the same version", "processes/a delete by one process does not lower the claim of another", remote("delete of this version")},
+	{"fills epochs in, and compares the version only", "processes/a save that leaves the epoch open does not undo the claim of another process", remote("open of this version")},
+	{"takes an expired lease without compare-and-set", "processes/of two processes that take an expired lease exactly one wins", remote("takeover")},
+	{"publishes the fence before the state", "processes/a load beside the save of another process finds what was before or what is after", remote("halves")},
+	{"deletes the state before the fence", "processes/a load beside the delete of another process finds the state or nothing", remote("halves")},
+	{"remembers what it did not find", "reopen/a second adapter sees what the first one saved", remote("absence")},
+	{"remembers that there was no lease", "reopen/a lease binds a second adapter", remote("absence")},
 	{"releases without compare-and-set", "processes/a release by one process does not undo the takeover by another", remote("release")},
 }
 
@@ -37,7 +46,7 @@ func TestAnAdapterWithCompareAndSetInTheStorePasses(t *testing.T) {
 // Within one process nothing is wrong with any of them: only a race of two
 // processes finds them.
 func TestTheDefectsOfRacesAreNotFoundInsideOneProcess(t *testing.T) {
-	for _, blind := range []string{"save", "claim", "delete", "acquire", "renew", "release"} {
+	for _, blind := range []string{"save", "claim", "delete", "acquire", "renew", "release", "delete of this version", "open of this version", "takeover", "halves"} {
 		t.Run(blind, func(t *testing.T) {
 			store := remote(blind)
 			store.Reopen = nil
@@ -50,15 +59,15 @@ func TestTheDefectsOfRacesAreNotFoundInsideOneProcess(t *testing.T) {
 func remote(blind string) adaptertest.Store {
 	edit := func(do func(r *row)) func(*testing.T, durable.StateAdapter, string) {
 		return func(_ *testing.T, a durable.StateAdapter, id string) {
-			a.(*client).change("hook", id, func(c *cell) error { do(&c.row); return nil })
+			(&client{t: a.(interface{ table() *table }).table()}).change("hook", id, func(c *cell) error { do(&c.row); return nil })
 		}
 	}
 	return adaptertest.Store{
 		Open: func(*testing.T) durable.StateAdapter {
-			return &client{t: &table{cells: map[string]cell{}}, blind: blind}
+			return planting(&client{t: &table{cells: map[string]cell{}}, blind: blind})
 		},
 		Reopen: func(_ *testing.T, a durable.StateAdapter) durable.StateAdapter {
-			return &client{t: a.(*client).t, blind: blind}
+			return planting(&client{t: a.(interface{ table() *table }).table(), blind: blind})
 		},
 		Expire: edit(func(r *row) { r.expired = true }),
 		Wipe:   edit(func(r *row) { r.envelopes = nil }),
@@ -90,10 +99,11 @@ func (t *table) read(key string) cell {
 	return t.cells[key]
 }
 
-func (t *table) write(key string, c cell, always bool) bool {
+// write writes c, if the cell is as c was read, or as far as as looks.
+func (t *table) write(key string, c cell, as func(cell) bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !always && t.cells[key].writes != c.writes {
+	if now := t.cells[key]; now.writes != c.writes && !as(now) {
 		return false
 	}
 	c.writes = t.cells[key].writes + 1
@@ -122,7 +132,7 @@ func (c *client) change(op, key string, do func(*cell) error) error {
 	}
 	for {
 		is := c.t.read(key)
-		before := is.row.last
+		was, before := is, is.row.last
 		for begin := time.Now(); time.Since(begin) < trip; { // a sleep would last until others are done
 			runtime.Gosched()
 		}
@@ -132,7 +142,12 @@ func (c *client) change(op, key string, do func(*cell) error) error {
 		if op == "save" && before != nil && is.row.last == before {
 			op = "repeat" // it writes the row back, as one that refreshes a TTL would
 		}
-		if c.t.write(key, is, op == c.blind) {
+		if l := was.lease; op == "acquire" && l.Epoch > 0 && !l.Released && l.Holder != is.lease.Holder {
+			op = "takeover"
+		}
+		blind := op == c.blind
+		same := strings.TrimSuffix(c.blind, " of this version") == op
+		if c.t.write(key, is, func(now cell) bool { return blind || same && now.row.version == was.row.version }) {
 			return nil
 		}
 	}
@@ -159,7 +174,11 @@ func (c *client) on(ctx context.Context, op, id string, do func(*row) error) err
 }
 
 func (c *client) SaveState(ctx context.Context, id string, s *durable.Snapshot) error {
-	return c.on(ctx, "save", id, func(r *row) error { return r.save(id, s) })
+	op := "save"
+	if s.Epoch == 0 {
+		op = "open"
+	}
+	return c.on(ctx, op, id, func(r *row) error { return r.save(id, s) })
 }
 
 func (c *client) LoadState(ctx context.Context, id string) (s *durable.Snapshot, err error) {
@@ -251,4 +270,93 @@ func (c *client) LoadLease(ctx context.Context, name string) (*durable.Lease, er
 		return nil, err
 	}
 	return &l, nil
+}
+
+func (c *client) table() *table { return c.t }
+
+// planting returns c with what is not a matter of a single write.
+func planting(c *client) durable.StateAdapter {
+	switch c.blind {
+	case "halves":
+		return halves{c, &sync.Mutex{}}
+	case "absence":
+		return &absence{client: c, absent: map[string]error{}}
+	}
+	return c
+}
+
+// halves saves and deletes in two steps. Its lock holds off no other process.
+type halves struct {
+	*client
+	inside *sync.Mutex
+}
+
+func (h halves) SaveState(ctx context.Context, id string, s *durable.Snapshot) error {
+	h.inside.Lock()
+	defer h.inside.Unlock()
+	var newest []byte
+	err := h.on(ctx, "save", id, func(r *row) error {
+		n := len(r.envelopes)
+		err := r.save(id, s)
+		if newest = nil; err == nil && n == 1 && len(r.envelopes) == 2 {
+			newest, r.envelopes = r.envelopes[0], r.envelopes[1:]
+		}
+		return err
+	})
+	if newest != nil {
+		err = h.on(context.WithoutCancel(ctx), "save", id, func(r *row) error { r.envelopes = append([][]byte{newest}, r.envelopes...); return nil })
+	}
+	return err
+}
+
+func (h halves) DeleteState(ctx context.Context, id string) error {
+	h.inside.Lock()
+	defer h.inside.Unlock()
+	if err := h.on(ctx, "delete", id, func(r *row) error { r.envelopes = nil; return nil }); err != nil {
+		return err
+	}
+	return h.client.DeleteState(context.WithoutCancel(ctx), id)
+}
+
+func (h halves) LoadState(ctx context.Context, id string) (*durable.Snapshot, error) {
+	h.inside.Lock()
+	defer h.inside.Unlock()
+	return h.client.LoadState(ctx, id)
+}
+
+// absence remembers what was not there, until it changes that itself.
+type absence struct {
+	*client
+	mu     sync.Mutex
+	absent map[string]error
+}
+
+func (a *absence) know(key string, load func() error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.absent[key]; err != nil {
+		return err
+	}
+	err := load()
+	if errors.Is(err, durable.ErrNotFound) {
+		a.absent[key] = err
+	}
+	return err
+}
+
+func (a *absence) SaveState(ctx context.Context, id string, s *durable.Snapshot) error {
+	a.mu.Lock()
+	delete(a.absent, id)
+	a.mu.Unlock()
+	return a.client.SaveState(ctx, id, s)
+}
+
+func (a *absence) LoadState(ctx context.Context, id string) (s *durable.Snapshot, err error) {
+	err = a.know(id, func() (err error) { s, err = a.client.LoadState(ctx, id); return err })
+	return s, err
+}
+
+func (a *absence) LoadLease(ctx context.Context, name string) (l *durable.Lease, err error) {
+	err = a.know("lease of "+name, func() (err error) { l, err = a.client.LoadLease(ctx, name); return err })
+	return l, err
 }

@@ -52,6 +52,10 @@ var shelfDefects = []defect{
 		shelf(func(sh *Shelf) *keepsItsArgument { return &keepsItsArgument{Shelf: sh} })},
 	{"fills in the snapshot it was given", "save/the saved snapshot is not changed",
 		shelf(func(sh *Shelf) fillsInItsArgument { return fillsInItsArgument{sh} })},
+	{"writes behind the data it was given", "save/the saved snapshot is not changed",
+		shelf(func(sh *Shelf) writesBehind { return writesBehind{sh} })},
+	{"keeps what it writes again", "save/a repeat of lost state writes it again",
+		shelf(func(sh *Shelf) *keepsARepeat { return &keepsARepeat{Shelf: sh} })},
 	{"answers nil, nil for absent", "load/what was never saved is ErrNotFound",
 		answering(instead(durable.ErrNotFound, nil))},
 	{"answers an empty snapshot for absent", "load/what was never saved is ErrNotFound",
@@ -186,6 +190,36 @@ func (d *keepsItsArgument) LoadState(ctx context.Context, id string) (*durable.S
 	s, err := d.Shelf.LoadState(ctx, id)
 	if err == nil && d.kept != nil {
 		s.Data = d.kept.Data
+	}
+	return s, err
+}
+
+type writesBehind struct{ *Shelf }
+
+func (d writesBehind) SaveState(ctx context.Context, id string, s *durable.Snapshot) error {
+	_ = append(s.Data, "sum"...)
+	return d.Shelf.SaveState(ctx, id, s)
+}
+
+// keepsARepeat keeps the data of the attempt that comes again.
+type keepsARepeat struct {
+	*Shelf
+	last string
+	kept []byte
+}
+
+func (d *keepsARepeat) SaveState(ctx context.Context, id string, s *durable.Snapshot) error {
+	if d.last == s.WriteID && s.Data != nil {
+		d.kept = s.Data
+	}
+	d.last = s.WriteID
+	return d.Shelf.SaveState(ctx, id, s)
+}
+
+func (d *keepsARepeat) LoadState(ctx context.Context, id string) (*durable.Snapshot, error) {
+	s, err := d.Shelf.LoadState(ctx, id)
+	if err == nil && d.kept != nil {
+		s.Data = d.kept
 	}
 	return s, err
 }

@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"testing"
 
 	"github.com/durablestate/durable"
 )
+
+// many is more than a store answers at once.
+const many = 1100
 
 var historianRules = []rule{
 	{"a saved component is listed, once",
@@ -19,6 +23,30 @@ var historianRules = []rule{
 			for _, id := range want {
 				e.of(id).saves(snap(1, 1, "one"))
 				e.of(id).saves(snap(1, 2, "two"))
+			}
+			e.lists(want...)
+		}},
+	{"every component is listed, however many there are",
+		"go on to the last page of what the store answers",
+		func(e *env) {
+			e.historian()
+			want := make([]string, many)
+			if testing.Short() {
+				want = want[:many/4]
+			}
+			for i := range want {
+				want[i] = e.other(fmt.Sprintf("/%d", i))
+			}
+			errs := race(writers, func(w int) error {
+				for i := w; i < len(want); i += writers {
+					if err := e.of(want[i]).save(snap(1, 1, "one")); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err := errors.Join(errs...); err != nil {
+				e.broken("SaveState: %v", err)
 			}
 			e.lists(want...)
 		}},
@@ -99,6 +127,24 @@ var historianRules = []rule{
 				if got.Version != want.Version || got.Bytes != want.Bytes || got.Epoch != 5 || got.Schema != 3 || got.Codec != "json" || !got.SavedAt.Equal(savedAt) || got.Err != nil {
 					e.broken("ListSnapshots returned %+v at place %d; its version should be %d and its length %d", got, i, want.Version, want.Bytes)
 				}
+			}
+		}},
+	{"every generation that is listed can be loaded, and the newest is the first",
+		"list what is stored, each generation once",
+		func(e *env) {
+			h := e.historian()
+			const saves = 10
+			for v := uint64(1); v <= saves; v++ {
+				e.saves(snap(1, v, fmt.Sprintf("version %d", v)))
+			}
+			before := uint64(saves + 1)
+			for i, info := range e.snapshots(h) {
+				if info.Version >= before || i == 0 && info.Version != saves {
+					e.broken("ListSnapshots has version %d at place %d, behind %d", info.Version, i, before)
+				}
+				before = info.Version
+				s, err := h.LoadSnapshot(e.ctx, e.id, info.Version)
+				e.same("LoadSnapshot", e.found("LoadSnapshot of what is listed", s, err), snap(1, info.Version, fmt.Sprintf("version %d", info.Version)), saves)
 			}
 		}},
 	{"a repeat adds no generation",
@@ -211,9 +257,17 @@ func (e *env) lists(want ...string) {
 	}
 	slices.Sort(got)
 	slices.Sort(want)
+	if len(want) > 10 && len(got) != len(want) {
+		e.broken("ListComponents yielded %d of %d components", len(got), len(want))
+	}
 	if !slices.Equal(got, want) {
 		e.broken("ListComponents yielded %q instead of %q", got, want)
 	}
+}
+
+// sameInfo compares what is said of two generations that verify.
+func sameInfo(a, b durable.SnapshotInfo) bool {
+	return a.Version == b.Version && a.Epoch == b.Epoch && a.Bytes == b.Bytes && a.SavedAt.Equal(b.SavedAt) && a.Err == nil && b.Err == nil
 }
 
 func (e *env) snapshots(h durable.Historian) []durable.SnapshotInfo {

@@ -202,6 +202,18 @@ var leaseRules = []rule{
 			got := e.lease(o)
 			got.Holder, got.Epoch, got.Released = "changed", 0, true
 			e.stored(o, &want)
+			renewed := want
+			if err := o.RenewLease(e.ctx, &renewed); err != nil {
+				e.broken("RenewLease: %v", err)
+			}
+			want = renewed
+			renewed.Holder, renewed.Epoch, renewed.Released = "changed", 0, true
+			e.stored(o, &want)
+			released := want
+			e.releases(o, &released)
+			want = released
+			released.Holder, released.Epoch, released.Released = "changed", 0, false
+			e.stored(o, &want)
 		}},
 }
 

@@ -84,7 +84,8 @@ var repeatRules = []rule{
 		func(e *env) {
 			s := e.saves(snap(5, 3, "three"))
 			e.wipe()
-			e.saves(s)
+			again := e.saves(clone(s))
+			copy(again.Data, "XXXXX") // it is the caller's, as in a first save
 			e.holds(s)
 			e.saves(refresh(s))
 		}},

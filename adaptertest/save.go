@@ -52,9 +52,13 @@ var saveRules = []rule{
 	{"the saved snapshot is not changed",
 		"fill in what is zero in a copy of the snapshot",
 		func(e *env) {
-			s := &durable.Snapshot{Codec: "json", Data: []byte("mine")}
+			room := append(make([]byte, 0, 200), "mine"...)
+			s := &durable.Snapshot{Codec: "json", Data: room}
 			before := clone(s)
 			e.saves(s)
+			if behind := room[len(room):cap(room)]; !bytes.Equal(behind, make([]byte, len(behind))) {
+				e.broken("what lies behind Data in the caller's slice was written to: do not append to Data")
+			}
 			if !reflect.DeepEqual(s, before) {
 				e.broken("it was %+v and is %+v", before, s)
 			}

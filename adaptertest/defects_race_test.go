@@ -122,6 +122,13 @@ type client struct {
 // trip is the way to the table and back.
 const trip = 20 * time.Microsecond
 
+// travel waits. A sleep would last until others are done.
+func travel(d time.Duration) {
+	for begin := time.Now(); time.Since(begin) < d; {
+		runtime.Gosched()
+	}
+}
+
 // change reads a cell and writes what do makes of it, again when it was changed
 // meanwhile. Its lock is for this process only.
 func (c *client) change(op, key string, do func(*cell) error) error {
@@ -133,9 +140,7 @@ func (c *client) change(op, key string, do func(*cell) error) error {
 	for {
 		is := c.t.read(key)
 		was, before := is, is.row.last
-		for begin := time.Now(); time.Since(begin) < trip; { // a sleep would last until others are done
-			runtime.Gosched()
-		}
+		travel(trip)
 		if err := do(&is); err != nil {
 			return err
 		}
@@ -304,6 +309,7 @@ func (h halves) SaveState(ctx context.Context, id string, s *durable.Snapshot) e
 		return err
 	})
 	if newest != nil {
+		travel(10 * trip)
 		err = h.on(context.WithoutCancel(ctx), "save", id, func(r *row) error { r.envelopes = append([][]byte{newest}, r.envelopes...); return nil })
 	}
 	return err
@@ -315,6 +321,7 @@ func (h halves) DeleteState(ctx context.Context, id string) error {
 	if err := h.on(ctx, "delete", id, func(r *row) error { r.envelopes = nil; return nil }); err != nil {
 		return err
 	}
+	travel(10 * trip)
 	return h.client.DeleteState(context.WithoutCancel(ctx), id)
 }
 

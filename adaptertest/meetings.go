@@ -2,6 +2,7 @@ package adaptertest
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/durablestate/durable"
@@ -34,16 +35,16 @@ var meetingRules = []rule{
 		func(e *env) {
 			e.duels(func(d *duel) {
 				first, next := d.a.saves(snap(1, 1, "one")), snap(1, 2, "two")
-				var found *durable.Snapshot
-				errs := d.meet(d.saving(d.a, next), d.loading(d.b, &found))
-				if errs[0] != nil {
-					d.a.broken("SaveState of %s beside a load: %v", brief(next), errs[0])
-				}
-				d.b.found("LoadState beside a save", found, errs[1])
-				if found.Version == first.Version {
-					d.b.same("LoadState beside a save", found, first, 1)
-				} else {
-					d.b.same("LoadState beside a save", found, next, 2)
+				err := d.watch(d.saving(d.a, next), func(found *durable.Snapshot, err error) {
+					d.b.found("LoadState beside a save", found, err)
+					if found.Version == first.Version {
+						d.b.same("LoadState beside a save", found, first, 1)
+					} else {
+						d.b.same("LoadState beside a save", found, next, 2)
+					}
+				})
+				if err != nil {
+					d.a.broken("SaveState of %s beside a load: %v", brief(next), err)
 				}
 			})
 		}},
@@ -51,15 +52,15 @@ var meetingRules = []rule{
 		func(e *env) {
 			e.duels(func(d *duel) {
 				first := d.a.saves(snap(1, 1, "one"))
-				var found *durable.Snapshot
-				errs := d.meet(func() error { return d.a.a.DeleteState(d.a.ctx, d.a.id) }, d.loading(d.b, &found))
-				if errs[0] != nil {
-					d.a.broken("DeleteState beside a load: %v", errs[0])
-				}
-				if errs[1] != nil {
-					d.b.answers("LoadState beside a delete", errs[1], durable.ErrNotFound)
-				} else {
-					d.b.same("LoadState beside a delete", d.b.found("LoadState beside a delete", found, nil), first, 1)
+				err := d.watch(func() error { return d.a.a.DeleteState(d.a.ctx, d.a.id) }, func(found *durable.Snapshot, err error) {
+					if err != nil {
+						d.b.answers("LoadState beside a delete", err, durable.ErrNotFound)
+					} else {
+						d.b.same("LoadState beside a delete", d.b.found("LoadState beside a delete", found, nil), first, 1)
+					}
+				})
+				if err != nil {
+					d.a.broken("DeleteState beside a load: %v", err)
 				}
 			})
 		}},
@@ -101,9 +102,29 @@ func takingTheExpired(d *duel) {
 	d.b.stored(d.b.owner(), won)
 }
 
-func (d *duel) loading(e *env, s **durable.Snapshot) func() error {
-	return func() (err error) {
-		*s, err = e.a.LoadState(e.ctx, e.id)
-		return err
+// watch makes the call, and loads with the other adapter until it has returned. look
+// is given what each load returned.
+func (d *duel) watch(call func() error, look func(found *durable.Snapshot, err error)) error {
+	type load struct {
+		found *durable.Snapshot
+		err   error
 	}
+	var loads []load
+	var done atomic.Bool
+	errs := race(2, func(i int) error {
+		if i == 0 {
+			defer done.Store(true)
+			return call()
+		}
+		for ended := false; !ended; {
+			ended = done.Load()
+			s, err := d.b.a.LoadState(d.b.ctx, d.b.id)
+			loads = append(loads, load{s, err})
+		}
+		return nil
+	})
+	for _, l := range loads {
+		look(l.found, l.err)
+	}
+	return errs[0]
 }

@@ -56,6 +56,9 @@ standard error. A FILE that is a pipe or a device is written to.`,
 			if err != nil {
 				return err
 			}
+			if len(ids) == 0 && incomplete == nil { // of a mistyped system it would take the place of a backup
+				return fail(exitNotFound, "no components in %s; nothing was written", o.where())
+			}
 			start := time.Now()
 			e := &exported{File: args[0], Unsound: []survey.Component{}}
 			write := func(w io.Writer) error { return a.writeArchive(ctx, o, ids, w, e) }

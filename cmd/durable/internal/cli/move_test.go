@@ -108,6 +108,22 @@ func fillMany(t *testing.T, a adapter, n, versions int) {
 	}
 }
 
+func TestAnExportOfNothingDoesNotTakeThePlaceOfABackup(t *testing.T) {
+	everywhere(t, func(t *testing.T, p *place) {
+		fill(t, p.open(t), 1, 2, "app/c")
+		file := filepath.Join(t.TempDir(), "backup")
+		ok(t, "export", file, "-c", p.config)
+		before, err := os.ReadFile(file)
+		require.NoError(t, err)
+		fails(t, 4, "no components in", "export", file, "--force", "-c", p.config, "--system", "typo")
+		fails(t, 4, "nothing was written", "export", "-", "-c", p.config, "--system", "typo")
+		fails(t, 1, "the archive has no name", "export", "", "-c", p.config)
+		after, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Equal(t, before, after)
+	})
+}
+
 func TestExportAndImport(t *testing.T) {
 	everywhere(t, func(t *testing.T, p *place) {
 		a := p.open(t)

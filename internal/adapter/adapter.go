@@ -87,7 +87,7 @@ func (a *Adapter) complete(rec *store.Snapshot) error {
 	if rec.Data == nil && (rec.Version == 0 || rec.WriteID == "") {
 		return errors.New("nil Data only refreshes a known save: set Version and WriteID, or make an empty state a non-nil slice")
 	}
-	if a.MaxBytes > 0 && int64(len(rec.Data)) > a.MaxBytes {
+	if a.MaxBytes > 0 && !envelope.Fits(rec, a.MaxBytes) {
 		return fmt.Errorf("%w: %d bytes, the limit is %d; raise MaxStateBytes or keep less state", store.ErrTooLarge, len(rec.Data), a.MaxBytes)
 	}
 	if rec.WriteID == "" {

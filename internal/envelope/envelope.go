@@ -32,6 +32,9 @@ const (
 	PrefixLen = len(Magic) + 2 + 1 + 20 + 1 + 20 + 1 + writeIDLen + 1
 	// MaxHeaderLen bounds the header line, newline included.
 	MaxHeaderLen = 2048
+	// MaxOverhead bounds how much longer than the limit of states a stored value may
+	// be: its header, and one more in bytes that were set aside as they were found.
+	MaxOverhead = 2 * MaxHeaderLen
 
 	// maxPayload bounds what a header may promise, so that adding its own length,
 	// or one, does not overflow. Whether there is as much is for who has the bytes.
@@ -43,6 +46,15 @@ const (
 	fields     = 14
 	fixedTail  = 4 // length and the three checksums
 )
+
+// Fits reports that the data of s is within the limit of states. What was set aside
+// as it was found may have a header beside it.
+func Fits(s *store.Snapshot, limit int64) bool {
+	if s.Codec == store.RawCodec {
+		limit += MaxHeaderLen
+	}
+	return int64(len(s.Data)) <= limit
+}
 
 // Kind says what an envelope holds. It is the flags field of the header.
 type Kind byte

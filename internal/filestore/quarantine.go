@@ -42,7 +42,7 @@ func (s *Store) ReadDamaged(_ context.Context, name string) ([]byte, error) {
 	}
 	defer f.Close()
 	size, err := f.Size()
-	if err == nil && s.opts.MaxBytes > 0 && size > s.opts.MaxBytes+envelope.MaxHeaderLen {
+	if err == nil && s.opts.MaxBytes > 0 && size > s.opts.MaxBytes+envelope.MaxOverhead {
 		err = fmt.Errorf("%w: %s has %d bytes, the limit is %d", store.ErrTooLarge, file, size, s.opts.MaxBytes)
 	}
 	if err != nil {

@@ -205,7 +205,7 @@ func (s *Store) readFrom(f vfs.File, p place, buf []byte) ([]byte, error) {
 		return nil, err
 	case p.off+p.size > size || p.off == 0 && p.size != size:
 		return nil, fmt.Errorf("%w: the file has %d bytes", store.ErrCorrupt, size)
-	case s.opts.MaxBytes > 0 && p.size > s.opts.MaxBytes+envelope.MaxHeaderLen:
+	case s.opts.MaxBytes > 0 && p.size > s.opts.MaxBytes+envelope.MaxOverhead:
 		return nil, fmt.Errorf("%w: %d bytes are stored, the limit is %d; raise MaxStateBytes", store.ErrTooLarge, p.size, s.opts.MaxBytes)
 	}
 	return readInto(f, p.off, p.size, buf)

@@ -19,7 +19,7 @@ const (
 
 // Save implements store.Store.
 func (s *Store) Save(ctx context.Context, id string, snap *store.Snapshot) error {
-	if int64(len(snap.Data)) > s.maxBytes { // no load would accept it
+	if !envelope.Fits(snap, s.maxBytes) { // no load would accept it
 		return fmt.Errorf("%w: %d bytes, the limit is %d; raise MaxStateBytes or keep less state", store.ErrTooLarge, len(snap.Data), s.maxBytes)
 	}
 	var value []byte

@@ -21,7 +21,7 @@ type view struct {
 }
 
 // limit is how many bytes of a state are read at most: one more than may be.
-func (s *Store) limit() int { return int(s.maxBytes) + envelope.MaxHeaderLen + 1 }
+func (s *Store) limit() int { return int(s.maxBytes) + envelope.MaxOverhead + 1 }
 
 // view reads the state key and the record beside it, which need not belong
 // together: whoever finds that they do not must look.

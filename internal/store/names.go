@@ -30,7 +30,7 @@ func Lasting(id string) bool {
 func KeptName(id string) (name string, ok bool) {
 	for _, prefix := range []string{AsidePrefix, SpillPrefix, DamagedPrefix} {
 		if rest, ok := strings.CutPrefix(id, prefix); ok {
-			_, name, _ = strings.Cut(rest, "/") // behind epoch and version, or the identity
+			_, name, _ = strings.Cut(rest, "/") // behind what tells its content, or the identity
 			return name, true
 		}
 	}

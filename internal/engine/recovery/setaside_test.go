@@ -272,7 +272,7 @@ func TestAStateWithALongNameIsSetAside(t *testing.T) {
 		all := asides(t, a)
 		require.Len(t, all, 2)
 		for id := range all {
-			require.Regexp(t, `^~aside/\d+-1/s/é+~[0-9a-f]{32}$`, id)
+			require.Regexp(t, `^~aside/[0-9a-f]{16}/s/é+~[0-9a-f]{32}$`, id)
 		}
 	})
 }

@@ -187,13 +187,19 @@ func (r *Recovery) offer(ctx context.Context, s *saver.Saver, e spill.Entry) (go
 	default:
 		return false, err
 	}
+	err = nil
 	if kept {
-		if err := s.SetAside(ctx, depot.States, snap); err != nil {
-			return false, err
-		}
+		err = s.SetAside(ctx, depot.States, snap)
 	}
-	if e.LastVersion > e.Version { // what is newer there is to be set aside first
+	if err == nil && e.LastVersion > e.Version { // what is newer there is to be set aside first
 		return false, nil
 	}
-	return true, r.System.GoOn(s.ID(), depot.Delete(ctx, e.ID))
+	if err == nil {
+		err = r.System.GoOn(s.ID(), depot.Delete(ctx, e.ID))
+	}
+	if err != nil {
+		depot.Leave(e.ID)
+		r.System.Log.Warn("durable: the spill takes no change; what the store does not need any more stays there until a later start", "id", e.ID, "error", err)
+	}
+	return err == nil, nil
 }

@@ -3,6 +3,8 @@ package saver
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -101,12 +103,14 @@ func (s *Saver) stored(ctx context.Context) ([]store.Stored, error) {
 	return nil, nil
 }
 
-// mostAside bounds how many copies may be set aside under one name.
-const mostAside = 1000
+// mostAside bounds how many copies may be set aside under names of one content: more
+// than one only where something else is, or cannot be read.
+const mostAside = 100
 
 // SetAside copies snap to an id of its own in a, where neither a TTL nor retention
-// reaches it. What was set aside is never overwritten; the same bytes are not set
-// aside twice. Every copy that is set aside passes here.
+// reaches it. The id names the content: the same bytes are not set aside twice,
+// however often a program begins afresh, and nothing overwrites what is there. Every
+// copy that is set aside passes here.
 func (s *Saver) SetAside(ctx context.Context, a backend.States, snap *store.Snapshot) error {
 	ctx, cancel := context.WithTimeout(ctx, s.sys.Timeout)
 	defer cancel()
@@ -121,29 +125,29 @@ func (s *Saver) SetAside(ctx context.Context, a backend.States, snap *store.Snap
 			return nil
 		}
 	}
-	return fmt.Errorf("%d copies of version %d are set aside already; delete those below ~aside/ that nobody needs", mostAside, snap.Version)
+	return fmt.Errorf("%d states are set aside under ids like %q, and none of them can be read: delete those that nobody needs", mostAside, asideName(s.Name(), snap, 1))
 }
 
-// setAsideAs stores snap under the id as if nothing was ever stored there, and
-// reports that it is there.
+// setAsideAs stores snap under the id as if nothing is there, and reports that it is.
 func (s *Saver) setAsideAs(ctx context.Context, a backend.States, as string, snap *store.Snapshot) (there bool, err error) {
 	for range conflictTries {
 		kept, err := a.Load(ctx, as)
 		if err == nil {
-			return bytes.Equal(kept.Data, snap.Data) && kept.Codec == snap.Codec, nil
+			return bytes.Equal(kept.Data, snap.Data) && kept.Codec == snap.Codec && kept.Schema == snap.Schema, nil
 		}
 		if store.OutcomeOf(err) == store.Unreachable {
 			return false, err
 		}
-		if f, _ := s.sys.Words.Fence(err); !errors.Is(err, store.ErrNotFound) || f.Version > 0 {
-			return false, nil // something is, or was, there
+		if !errors.Is(err, store.ErrNotFound) {
+			return false, nil
 		}
+		f, _ := s.sys.Words.Fence(err) // not zero where a person removed it
 		first := *snap
-		first.Epoch, first.Version, first.WriteID, first.LastVersion = 0, 1, "", 0
+		first.Epoch, first.Version, first.WriteID, first.LastVersion = f.Epoch, f.Version+1, "", 0
 		switch err = a.Save(ctx, as, &first); {
 		case store.IsStored(err):
 			return true, s.sys.GoOn(s.ID(), err)
-		case !errors.Is(err, store.ErrConflict):
+		case !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrFenced):
 			return false, err
 		}
 	}
@@ -152,7 +156,10 @@ func (s *Saver) setAsideAs(ctx context.Context, a backend.States, as string, sna
 
 // asideName is the n-th name under which snap, of the state name, may be set aside.
 func asideName(name string, snap *store.Snapshot, n int) string {
-	prefix := fmt.Sprintf(store.AsidePrefix+"%d-%d", snap.Epoch, snap.Version)
+	h := sha256.New()
+	fmt.Fprintf(h, "%d %s\n", snap.Schema, snap.Codec)
+	h.Write(snap.Data)
+	prefix := store.AsidePrefix + hex.EncodeToString(h.Sum(nil)[:8])
 	if n > 1 {
 		prefix += "-" + strconv.Itoa(n)
 	}

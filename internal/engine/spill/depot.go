@@ -40,6 +40,7 @@ type Depot struct {
 	identity store.Identity   // of the store; empty: not known yet
 	book     *store.SpillBook // of who has spilled, not changed once it is here; nil: nobody can read it
 	entered  bool             // it names us as we are
+	stay     map[string]bool  // ids of ours at which something has to stay
 }
 
 // New returns a Depot that is yet to be identified.
@@ -71,9 +72,14 @@ func (d *Depot) Save(ctx context.Context, name string, snap *store.Snapshot) err
 	}
 	own, err := d.enter(ctx)
 	us := d.identity
+	own = own && !d.stay[name]
+	full := d.stay[apart(us, name)]
 	d.mu.Unlock()
 	if err == nil && own {
 		own, err = d.free(ctx, us, name)
+	}
+	if err == nil && !own && full {
+		err = fmt.Errorf("the spill holds states of %q that could not be set aside", name)
 	}
 	if err != nil {
 		return err
@@ -86,6 +92,16 @@ func (d *Depot) Save(ctx context.Context, name string, snap *store.Snapshot) err
 		err = d.States.Save(ctx, apart(us, name), snap)
 	}
 	return err
+}
+
+// Leave keeps Save from using an id of ours: what is there could not be set aside.
+func (d *Depot) Leave(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stay == nil {
+		d.stay = map[string]bool{}
+	}
+	d.stay[id] = true
 }
 
 // apart returns the id of the state name of a store that did not come first.

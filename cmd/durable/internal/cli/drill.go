@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -24,6 +26,8 @@ type drilled struct {
 	Oldest     float64         `json:"oldest_seconds"` // age of the oldest state
 	Outcomes   map[string]int  `json:"outcomes"`
 	Problems   []restoreResult `json:"problems"`
+
+	later map[string]uint64 // what the next start takes from the spill, and was not met yet
 }
 
 type restoreResult struct {
@@ -39,7 +43,7 @@ func (a *app) drill() *cobra.Command {
 		Short: "Rehearse a recovery: restore every component into memory, change nothing",
 		Long: `Drill runs the restore that a program runs at its start, for every component of
 the store or of one system, into memory, and reports how long it took and how
-each ended. Components that were saved as one set are restored from it. It takes no lease, claims nothing and saves nothing, so it can be run
+each ended. What the next start takes from a spill first is told, not restored. Components that were saved as one set are restored from it. It takes no lease, claims nothing and saves nothing, so it can be run
 beside the owner. It exits with 3 when a component would not come back as it was.`,
 		Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -53,7 +57,11 @@ beside the owner. It exits with 3 when a component would not come back as it was
 				return err
 			}
 			ids = slices.DeleteFunc(ids, survey.Internal)
-			d, err := a.rehearse(ctx, o, ids)
+			later, err := due(ctx, o)
+			if err != nil {
+				return fmt.Errorf("the spill cannot be read: %w", err)
+			}
+			d, err := a.rehearse(ctx, o, ids, later)
 			if err != nil {
 				return err
 			}
@@ -66,12 +74,12 @@ beside the owner. It exits with 3 when a component would not come back as it was
 }
 
 // rehearse restores ids, one system after the other.
-func (a *app) rehearse(ctx context.Context, o *opened, ids []string) (*drilled, error) {
+func (a *app) rehearse(ctx context.Context, o *opened, ids []string, later map[string]uint64) (*drilled, error) {
 	sets := o.Sets()
 	ids = append(ids, members(ctx, sets, ids)...)
 	bar := a.term.Progress("drill", len(ids))
 	defer bar.End()
-	d := &drilled{Outcomes: map[string]int{}, Problems: []restoreResult{}}
+	d := &drilled{Outcomes: map[string]int{}, Problems: []restoreResult{}, later: later}
 	start := time.Now()
 	dirs, groups := bySystem(ids)
 	for _, dir := range dirs {
@@ -90,8 +98,19 @@ func (a *app) rehearse(ctx context.Context, o *opened, ids []string) (*drilled, 
 			return nil, err
 		}
 	}
+	for _, id := range slices.Sorted(maps.Keys(d.later)) {
+		d.Components++
+		d.spilled(id)
+	}
 	d.Seconds = time.Since(start).Seconds()
 	return d, nil
+}
+
+// spilled notes that the next start has another state of id than the store, and that
+// nothing was rehearsed with it.
+func (d *drilled) spilled(id string) {
+	d.Problems = append(d.Problems, restoreResult{id, "spilled", d.later[id], "the next start takes what the spill holds of it first: durable doctor says what is there"})
+	delete(d.later, id)
 }
 
 // lost adds a set of which nobody can tell which components were in it.

@@ -110,6 +110,8 @@ func TestDoctorForetellsWhatTheNextStartMakesOfASpill(t *testing.T) {
 	_, found := findings(t, "-c", config("a"))
 	require.Equal(t, "info", found["spill"]["severity"])
 	require.Contains(t, found["spill"]["evidence"], "app/tally")
+	r := fails(t, 3, "", "drill", "-c", config("a")) // the store has no state of it, and the next start has
+	require.Regexp(t, `app/tally\s+spilled`, r.out)
 	_, found = findings(t, "-c", config("b"))
 	require.Equal(t, "warning", found["spill"]["severity"], "of another store")
 

@@ -169,6 +169,10 @@ func (d *drilled) take(r *rehearsal, id string, res durable.RestoreResult) {
 	if wrong != nil && (res.Outcome == durable.Restored || res.Outcome == durable.FellBack) {
 		res.Outcome, res.Err = durable.Rejected, wrong
 	}
+	if _, ok := d.later[id]; ok {
+		d.spilled(id)
+		return
+	}
 	d.Outcomes[string(res.Outcome)]++
 	if res.Outcome == durable.Restored {
 		d.Restored++

@@ -14,8 +14,15 @@ import (
 
 // spilled is what a spill directory holds, as the next start of a program finds it.
 type spilled struct {
-	ours, others, unlabelled []string
-	isStore                  bool // it has an identity of its own
+	ours                       []entry
+	others, unlabelled, unread []string
+	isStore                    bool // it has an identity of its own
+}
+
+// entry is a state that was spilled for this store.
+type entry struct {
+	id string
+	*durable.Snapshot
 }
 
 // spill looks for final snapshots that the next start will read, and foretells what
@@ -24,15 +31,39 @@ func spill(ctx context.Context, o *opened) []finding {
 	if o.set.Spill == "" || checkStore(o.set.Spill) != nil {
 		return nil
 	}
-	identity, err := identityOf(ctx, o.StateAdapter, o.Namespace)
-	var in spilled
-	if err == nil {
-		in, err = lookIntoSpill(ctx, o, identity)
-	}
+	in, identity, err := lookIntoSpill(ctx, o)
 	if err != nil {
 		return []finding{{"spill", "unknown", "spill", err.Error(), ""}}
 	}
 	return in.judge(identity)
+}
+
+// due returns the versions that the next start takes from the spill in place of what
+// the store has, by the names of their states; 0: it cannot be read.
+func due(ctx context.Context, o *opened) (map[string]uint64, error) {
+	if o.set.Spill == "" || checkStore(o.set.Spill) != nil {
+		return nil, nil
+	}
+	in, _, err := lookIntoSpill(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	versions := map[string]uint64{}
+	for _, e := range in.ours {
+		name, _ := store.KeptName(e.id)
+		f, err := o.Fence(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if e.Epoch >= f.Epoch && e.Version > f.Version { // else it is set aside
+			versions[name] = e.Version
+		}
+	}
+	for _, id := range in.unread {
+		name, _ := store.KeptName(id)
+		versions[name] = 0
+	}
+	return versions, nil
 }
 
 func (in *spilled) judge(identity store.Identity) (found []finding) {
@@ -55,8 +86,16 @@ func (in *spilled) judge(identity store.Identity) (found []finding) {
 	} else if n > 0 {
 		add("warning", ui.Count(n, "state", "states")+" in the spill for another store: "+named(in.others), "they stay there; give each program a spill_directory of its own")
 	}
+	if n := len(in.unread); n > 0 {
+		add("error", ui.Count(n, "state", "states")+" in the spill that cannot be read: "+named(in.unread),
+			"the next start falls back to what the store has, where it has something, and keeps the bytes; what a newer release spilled waits for that: docs/recovery.md")
+	}
 	if n := len(in.ours); n > 0 {
-		add("info", "the spill directory holds snapshots: "+ui.Count(n, "state", "states")+", "+named(in.ours), "the next start of the program on this volume reads them")
+		var ids []string
+		for _, e := range in.ours {
+			ids = append(ids, e.id)
+		}
+		add("info", "the spill directory holds snapshots: "+ui.Count(n, "state", "states")+", "+named(ids), "the next start of the program on this volume reads them")
 	}
 	return found
 }
@@ -74,52 +113,59 @@ func identityOf(ctx context.Context, a durable.StateAdapter, namespace string) (
 	return "", nil
 }
 
-// lookIntoSpill sorts what is there for the system of o.
-func lookIntoSpill(ctx context.Context, o *opened, identity store.Identity) (in spilled, err error) {
+// lookIntoSpill sorts what is there for the system of o, and returns the identity of
+// its store.
+func lookIntoSpill(ctx context.Context, o *opened) (in spilled, identity store.Identity, err error) {
+	identity, err = identityOf(ctx, o.StateAdapter, o.Namespace)
+	if err != nil {
+		return in, identity, err
+	}
 	a, err := durable.NewFileAdapter(o.set.Spill, nil)
 	if err != nil {
-		return in, err
+		return in, identity, err
 	}
 	defer func() { err = cmp.Or(err, a.Close()) }()
-	if _, err := a.LoadState(ctx, o.Namespace+store.StoreID); !errors.Is(err, durable.ErrNotFound) {
+	if _, err := a.LoadState(ctx, o.Namespace+store.StoreID); err == nil {
 		in.isStore = true
 	}
 	for id, err := range a.ListComponents(ctx) {
 		if err != nil {
-			return in, err
+			return in, identity, err
 		}
-		name, ok := strings.CutPrefix(id, o.Namespace)
-		kept, isKept := store.KeptName(id)
-		switch {
-		case isKept && strings.HasPrefix(id, store.SpillPrefix+string(identity)+"/") && identity != "":
-			in.add(&in.ours, id)
-		case isKept && strings.HasPrefix(id, store.SpillPrefix) && strings.HasPrefix(kept, o.Namespace):
-			in.add(&in.others, id)
-		case isKept || !ok || strings.Contains(name, "/"):
-		default:
-			s, err := a.LoadState(ctx, id)
-			if err != nil {
-				return in, err
-			}
-			in.add(in.listOf(store.LabelOf((*store.Snapshot)(s)), identity), id)
+		if err := in.sort(ctx, a, id, o.Namespace, identity); err != nil {
+			return in, identity, err
 		}
 	}
-	return in, nil
+	return in, identity, nil
 }
 
-func (in *spilled) listOf(label, identity store.Identity) *[]string {
-	switch label {
-	case "":
-		return &in.unlabelled
-	case identity:
-		return &in.ours
+// sort takes in what is under id, unless it is another system's, or something that the
+// library keeps for itself.
+func (in *spilled) sort(ctx context.Context, a durable.StateAdapter, id, namespace string, identity store.Identity) error {
+	kept, isSpilled := strings.CutPrefix(id, store.SpillPrefix)
+	owner, _, _ := strings.Cut(kept, "/")
+	name, _ := store.KeptName(id)
+	rest, ok := strings.CutPrefix(name, namespace)
+	if !ok || strings.HasPrefix(id, store.AsidePrefix) || rest == store.SpillID || rest == store.StoreID || !isSpilled && strings.Contains(rest, "/") {
+		return nil
 	}
-	return &in.others
-}
-
-// add leaves out what the library keeps for itself.
-func (in *spilled) add(list *[]string, id string) {
-	if last := id[strings.LastIndexByte(id, '/')+1:]; last != store.SpillID && last != store.StoreID {
-		*list = append(*list, id)
+	s, err := a.LoadState(ctx, id)
+	label := store.Identity(owner)
+	if err == nil && !isSpilled {
+		label = store.LabelOf((*store.Snapshot)(s))
 	}
+	switch {
+	case errors.Is(err, durable.ErrNotFound):
+	case err != nil && store.OutcomeOf(err) == store.Unreachable:
+		return err
+	case err != nil:
+		in.unread = append(in.unread, id)
+	case label == "":
+		in.unlabelled = append(in.unlabelled, id)
+	case label == identity:
+		in.ours = append(in.ours, entry{id, s})
+	default:
+		in.others = append(in.others, id)
+	}
+	return nil
 }

@@ -120,6 +120,8 @@ func (e *Engine) spill(b budget, savers []*saver.Saver) {
 	if q.must == 0 {
 		return
 	}
+	hurry := time.AfterFunc(min(b.patience, time.Until(b.hung)/2), e.hurry)
+	defer hurry.Stop()
 	q.run(ctx, func() bool { return q.stuck() && time.Now().After(b.hung) })
 	e.say(b.spill, slog.LevelWarn, "durable: final state was spilled; the next restore takes it from there", "components", q.done, "failed", q.must)
 }

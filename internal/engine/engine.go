@@ -63,7 +63,7 @@ func New(b backend.Backend, o Options, w backend.Words, invalid error) *Engine {
 	e.waiting.log = o.Logger
 	e.system = &saver.System{
 		Backend: b, Words: w, Log: o.Logger, Events: &report.Events{On: o.OnEvent, Log: o.Logger, Told: foreign.Listener{Calls: o.Calls}},
-		Crew: flight.NewCrew(e.routines), Deadlines: wait.NewDeadlines(e.life, o.SaveTimeout), Timeout: o.SaveTimeout, Closing: e.closing,
+		Crew: flight.NewCrew(e.routines), Deadlines: wait.NewDeadlines(e.life, o.SaveTimeout), Timeout: o.SaveTimeout, Closing: e.closing, Hurrying: e.hurrying,
 		Outages: saver.NewOutages(o.Logger),
 		Retry:   e.due.Sooner, Count: func() int { return int(e.registry.members.Load()) }, Made: time.Now(),
 	}

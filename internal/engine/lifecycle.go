@@ -22,6 +22,9 @@ type lifecycle struct {
 	closing context.Context // ends when Close begins
 	shut    context.CancelFunc
 
+	hurrying context.Context // ends when Close waits for no save that it has given up
+	hurry    context.CancelFunc
+
 	restoring chan struct{} // held by the Restore that is under way
 
 	joining sync.Mutex  // held by a component that joins, and while a Restore begins
@@ -36,6 +39,7 @@ func newLifecycle() *lifecycle {
 	l := &lifecycle{restoring: make(chan struct{}, 1)}
 	l.life, l.end = context.WithCancel(context.Background())
 	l.closing, l.shut = context.WithCancel(l.life)
+	l.hurrying, l.hurry = context.WithCancel(context.Background())
 	return l
 }
 

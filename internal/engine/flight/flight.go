@@ -158,6 +158,10 @@ func NewCrew(routines *wait.Routines) *Crew {
 	return c
 }
 
+// Beside runs fn in a goroutine of its own among those of the crew, or returns false
+// when none can begin any more.
+func (c *Crew) Beside(fn func()) bool { return c.routines.Go(fn) }
+
 // Join returns a flight of t that begins after the call: one that gathers, or a
 // new one. It is nil when no flight can begin any more.
 func (c *Crew) Join(t Task) *Flight {

@@ -56,11 +56,12 @@ func isFinal(err error) bool {
 	return store.ClassOf(err) == store.Permanent && !errors.As(err, new(stuckError))
 }
 
-// Spillable is Pending for the spill: it has what is not durable, once.
+// Spillable is Pending for the spill: it has what is not durable, unless it has that
+// already.
 func (s *Saver) Spillable() (may, must bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	may = s.phase == open && !s.spilled && s.unsaved()
+	may = s.phase == open && !s.isSpilled() && s.unsaved()
 	return may, may
 }
 
@@ -110,7 +111,7 @@ func (s *Saver) Finish(why *Reasons) report.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.storedStatus()
-	st.Age, st.Changed, st.Err, st.Spilled = s.age(why.Now), true, s.whyUnsaved(why), s.spilled
+	st.Age, st.Changed, st.Err, st.Spilled = s.age(why.Now), true, s.whyUnsaved(why), s.isSpilled()
 	s.enter(closed, nil)
 	return st
 }
@@ -128,6 +129,9 @@ func (s *Saver) whyUnsaved(why *Reasons) error {
 		err = why.NotBegun
 	case err == nil:
 		err = s.Fail("save", why.Changed)
+	}
+	if x.spilled > 0 && !s.isSpilled() && x.unspilled == nil {
+		x.unspilled = errSpilledBefore
 	}
 	if x.unspilled != nil {
 		err = fmt.Errorf("%w; it was not spilled either: %w", err, x.unspilled)
@@ -153,18 +157,27 @@ func (s *Saver) spillState(ctx context.Context, f *flight.Flight) error {
 		err = s.spill(ctx, snap)
 	}
 	s.sys.Emit("spill", s.ID(), snap.Version, len(snap.Data), start, err)
-	s.noteSpilled(err)
+	s.noteSpilled(c.Changes, err)
 	return err
 }
 
-func (s *Saver) noteSpilled(err error) {
+func (s *Saver) noteSpilled(changes uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.spilled = err == nil
-	if err != nil || s.extras != nil {
-		s.rare().unspilled = err
-		s.trim()
+	x := s.rare()
+	x.unspilled = err
+	if err == nil {
+		x.spilled = changes + 1
 	}
+}
+
+var errSpilledBefore = errors.New("what was spilled is older than its last change")
+
+// isSpilled reports that the last change, as far as changes are counted, is in the
+// spill. The caller holds s.mu.
+func (s *Saver) isSpilled() bool {
+	x := s.known()
+	return x.spilled > 0 && x.spilled > s.subject.Mark().Changes
 }
 
 // isStored reports that the state c, of which no change count tells, is the stored one.
@@ -172,13 +185,10 @@ func (s *Saver) isStored(c component.Capture) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x := s.known()
-	if !s.copy.exists || s.copy.belowLevel || c.Digest == (component.Digest{}) || c.Digest != x.digest {
+	if x.unsaved || !s.copy.exists || s.copy.belowLevel || c.Digest == (component.Digest{}) || c.Digest != x.digest {
 		return false
 	}
 	s.told = true
-	if s.extras != nil {
-		s.extras.unsaved = false
-	}
 	return true
 }
 

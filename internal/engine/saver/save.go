@@ -93,7 +93,7 @@ func (s *Saver) capture(ctx context.Context, f *flight.Flight) (component.Captur
 // refresh keeps the stored copy alive. vanished: it must be written again.
 func (s *Saver) refresh(ctx context.Context, last attempt) (done attempt, vanished bool, err error) {
 	last.op = "skip"
-	err = s.sys.Save(ctx, s.Name(), &store.Snapshot{Epoch: last.copy.epoch, Version: last.copy.version, WriteID: last.copy.attempt.String()})
+	err = s.sys.send(ctx, s.Name(), &store.Snapshot{Epoch: last.copy.epoch, Version: last.copy.version, WriteID: last.copy.attempt.String()})
 	switch {
 	case err == nil:
 		last.copy.exists, last.copy.belowLevel = true, false
@@ -127,7 +127,7 @@ func (s *Saver) write(ctx context.Context, next attempt, state *store.Snapshot) 
 		s.use(c.used)
 		id = newWriteID()
 		state.Epoch, state.Version, state.WriteID, state.SavedAt = c.epoch, c.used, id.String(), time.Now()
-		err = s.sys.Save(ctx, s.Name(), state)
+		err = s.sys.send(ctx, s.Name(), state)
 		if !errors.Is(err, store.ErrConflict) || s.sys.Ownership.Superseded(err) {
 			break
 		}
@@ -194,7 +194,8 @@ func (s *Saver) record(done attempt, err error, losses uint32, now time.Time) (b
 // recordRare records what not every state has. The caller holds s.mu.
 func (s *Saver) recordRare(done attempt, err error) {
 	r := s.rare()
-	r.err, r.unsaved = err, err != nil && done.op == "save" && (done.digest == component.Digest{} || done.digest != r.digest)
+	differs := done.op == "save" && (done.digest == component.Digest{} || done.digest != r.digest)
+	r.err, r.unsaved = err, err != nil && (r.unsaved || differs) // what failed may be stored all the same
 	if err == nil {
 		r.backoff, r.lastDurable = 0, nil
 	} else if store.IsStored(err) && r.lastDurable == nil {

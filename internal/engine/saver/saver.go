@@ -43,7 +43,6 @@ type Saver struct {
 	phase       phase
 	ever        bool // it was restored once
 	told        bool // Close has asked for the state, and got it
-	spilled     bool // Close has written it to the spill
 
 	place           schedule.Place // guarded by the schedule
 	skips, failures tally
@@ -75,7 +74,8 @@ type extras struct {
 	lastDurable *Copy            // while the stored copy is below the level: what was durable before
 	digest      component.Digest // of the stored data, where the change count does not tell all
 	start       *store.Snapshot  // state to start from, when it is not the zero state
-	unspilled   error            // why Close could not write it to the spill
+	spilled     uint64           // change count that what Close wrote to the spill covers, and one; 0: nothing
+	unspilled   error            // why it could not
 
 	// Until it is restored.
 	asked bool   // a Restore was asked for

@@ -4,6 +4,7 @@ package saver
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/durablestate/durable/internal/engine/report"
 	"github.com/durablestate/durable/internal/engine/spill"
 	"github.com/durablestate/durable/internal/engine/wait"
+	"github.com/durablestate/durable/internal/store"
 )
 
 // System is what all savers of a Checkpointer share.
@@ -29,6 +31,7 @@ type System struct {
 	Deadlines *wait.Deadlines // of calls of the adapter
 	Timeout   time.Duration   // of one call
 	Closing   context.Context // ends when Close begins
+	Hurrying  context.Context // ends when Close waits for no save any more, with Spill
 
 	*Outages
 
@@ -42,6 +45,30 @@ type System struct {
 // SpillUntil makes every flight that begins from here on one to the spill, until ctx
 // ends.
 func (sys *System) SpillUntil(ctx context.Context) { sys.spilling.Store(&ctx) }
+
+var errNoAnswer = errors.New("the adapter has not returned from a save that was given up")
+
+// send saves snap. Once states are being spilled, it goes on without an answer of an
+// adapter that does not heed its context: the state may yet be spilled, as a later version.
+func (sys *System) send(ctx context.Context, name string, snap *store.Snapshot) error {
+	if sys.Spill == nil {
+		return sys.Save(ctx, name, snap)
+	}
+	answer := make(chan error, 1)
+	if !sys.Crew.Beside(func() {
+		err := errNoAnswer
+		defer func() { answer <- err }()
+		err = sys.Save(ctx, name, snap)
+	}) {
+		return store.ErrClosed
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-sys.Hurrying.Done():
+		return errNoAnswer
+	}
+}
 
 // lost counts what the store was seen to have lost: one compares it with before.
 func (sys *System) lost() uint32 {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/durablestate/durable/internal/engine/backend"
 	"github.com/durablestate/durable/internal/envelope"
@@ -70,7 +71,9 @@ func (d *Depot) Save(ctx context.Context, name string, snap *store.Snapshot) err
 	if err := d.mu.take(ctx); err != nil {
 		return err
 	}
-	own, err := d.enter(ctx)
+	entering, cancel := half(ctx)
+	own, err := d.enter(entering)
+	cancel()
 	us := d.identity
 	own = own && !d.stay[name]
 	full := d.stay[apart(us, name)]
@@ -102,6 +105,16 @@ func (d *Depot) Leave(id string) {
 		d.stay = map[string]bool{}
 	}
 	d.stay[id] = true
+}
+
+// half returns a context that leaves half of what is left of ctx to others: all wait
+// for one who finds out who has spilled, and the spill may answer the next.
+func half(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(end)/2)
 }
 
 // apart returns the id of the state name of a store that did not come first.

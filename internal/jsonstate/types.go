@@ -15,7 +15,6 @@ var (
 	anyType    = reflect.TypeFor[any]()
 	timeType   = reflect.TypeFor[time.Time]()
 	numberType = reflect.TypeFor[json.Number]()
-	rawType    = reflect.TypeFor[json.RawMessage]()
 	floatType  = reflect.TypeFor[big.Float]()
 
 	jsonMarshaler   = reflect.TypeFor[json.Marshaler]()

@@ -1,3 +1,5 @@
+//lint:file-ignore U1000 these fields and methods are found by reflection only
+
 package component_test
 
 import (

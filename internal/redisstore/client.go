@@ -124,11 +124,15 @@ var errReplica = errors.New("READONLY the server is a replica, which may be behi
 // What cannot or may not tell its role is taken for a primary: a replica refuses
 // writes in any case.
 func refuseReplica(ctx context.Context, c *redis.Conn) error {
-	v, err := c.Do(ctx, "ROLE").Slice()
-	if err == nil && len(v) > 0 && (v[0] == "slave" || v[0] == "replica") {
+	if isReplica(c.Do(ctx, "ROLE")) {
 		return errReplica
 	}
 	return nil
+}
+
+func isReplica(role *redis.Cmd) bool {
+	v, err := role.Slice()
+	return err == nil && len(v) > 0 && (v[0] == "slave" || v[0] == "replica")
 }
 
 // know takes in what a client was made with. It is prompt when it watches the

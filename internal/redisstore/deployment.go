@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -19,14 +20,32 @@ func (s *Store) isSingle() bool {
 	return one && !s.slots.Load()
 }
 
+// isScattered recognises the answer to keys of several slots in one call. Managed
+// services spell it in ways of their own.
+func isScattered(text string) bool {
+	return strings.Contains(text, "CROSSSLOT") || strings.Contains(text, "same slot")
+}
+
 // learnSlots reports that the server refused keys of several slots in one call, which
 // it is not asked for any more.
 func (s *Store) learnSlots(c redis.Cmder) bool {
-	if c == nil || c.Err() == nil || !hasCode(c.Err(), "CROSSSLOT") {
+	if c == nil || c.Err() == nil || !isScattered(c.Err().Error()) {
 		return false
 	}
 	s.slots.Store(true)
 	return true
+}
+
+// wasDemoted reports that err comes from a node of a cluster behind a single address
+// that is a replica for now, and refers to its primary. A primary that does so would for
+// ever.
+func (s *Store) wasDemoted(ctx context.Context, err error) bool {
+	c, one := s.client.(*redis.Client)
+	if !one || !hasCode(err, "MOVED") {
+		return false
+	}
+	replica, _ := await(ctx, s, func() (bool, error) { return isReplica(c.Do(ctx, "ROLE")), nil })
+	return replica
 }
 
 // inspectClient learns what matters of a client that the caller keeps, and refuses

@@ -142,6 +142,24 @@ func TestAClientThatDoesNotWatchDeadlinesDelaysNoCall(t *testing.T) {
 	}
 }
 
+func TestAClientThatNeverGivesUpDoesNotHoldCloseUp(t *testing.T) {
+	t.Parallel()
+	srv := redistest.Start(t)
+	c := redis.NewClient(&redis.Options{Addr: srv.Addr, ReadTimeout: -1, WriteTimeout: -1, MaxRetries: 1000, PoolSize: 1})
+	s, err := redisstore.New(c, redisstore.Options{})
+	require.NoError(t, err)
+	require.NoError(t, s.Save(ctx, "c", snap(1, 1, "a", "1")))
+	srv.Stop()
+	defer srv.Cont()
+	limited, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, s.Save(limited, "c", snap(1, 2, "b", "2")), context.DeadlineExceeded)
+	begin := time.Now()
+	require.NoError(t, s.Close())
+	require.Less(t, time.Since(begin), 10*time.Second)
+	require.NoError(t, c.Close(), "it is the caller's, and ends what is under way")
+}
+
 func TestAClientThatMayShowOldStateIsRefused(t *testing.T) {
 	for name, c := range map[string]redis.UniversalClient{
 		"ring":       redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": "localhost:1"}}),

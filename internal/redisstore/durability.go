@@ -27,8 +27,9 @@ const (
 const confirmTime = 2 * time.Second
 
 // briefTime is how long what takes ownership waits where the level fell short a
-// moment ago: a start goes on below the level, and must not take 2 s a batch.
-const briefTime = 100 * time.Millisecond
+// moment ago: a start goes on below the level, and must not take 2 s a batch. It is
+// enough for a replica that is there.
+const briefTime = 10 * time.Millisecond
 
 // A level is what a save must have reached before it is acknowledged.
 type level struct {
@@ -145,7 +146,7 @@ func (s *Store) probe(ctx context.Context, conn *redis.Conn) error {
 func syncsAlways(ctx context.Context, conn *redis.Conn) error {
 	conf, err := conn.ConfigGet(ctx, "append*").Result()
 	switch {
-	case classifyNil(err) == unknown:
+	case err != nil && classify(err) != refused:
 		return err
 	case err != nil:
 		return errLevel("fsync needs WAITAOF (Redis 7.2) or CONFIG GET to see that appendfsync is always; this server gives neither")
@@ -197,13 +198,6 @@ func (s *Store) able(ctx context.Context, conn *redis.Conn) error {
 		return errLevel("replicated needs the command WAIT, which the server does not know or the user may not use")
 	}
 	return nil
-}
-
-func classifyNil(err error) outcome {
-	if err == nil {
-		return refused
-	}
-	return classify(err)
 }
 
 // confirm waits until the writes of conn have reached the level.

@@ -65,6 +65,12 @@ func isTLS(err error) bool {
 	return errors.As(err, &record) || errors.As(err, &verify) || errors.As(err, &host) || errors.As(err, &alert)
 }
 
+// isAlert recognises what the server says of the TLS that it is offered, also later.
+func isAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
+}
+
 // hasCode also finds the code in the text of a server that wraps what a script met.
 func hasCode(err error, code string) bool {
 	text := strings.TrimPrefix(err.Error(), "ERR ")
@@ -123,7 +129,7 @@ func (s *Store) advice(err error) string {
 		return "connect to the primary"
 	case isCut(err) && !s.tls:
 		return "the server closed the connection; if it expects TLS, use rediss://"
-	case isTLS(err):
+	case isTLS(err), isAlert(err):
 		return "check that the server speaks TLS on this port and that its certificate is trusted for this host name"
 	}
 	return ""

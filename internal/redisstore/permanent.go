@@ -30,7 +30,7 @@ var lasting = []struct{ code, text, advice string }{
 	{code: "WRONGTYPE", advice: "choose another key prefix or remove the key"},
 	{text: "unknown command", advice: needs},
 	{text: "Unknown Redis command", advice: needs},
-	{code: "CROSSSLOT", advice: "what stands in braces must decide the slot of a key, as in Redis Cluster: look at the hashing policy of the database"},
+	{code: "CROSSSLOT", text: "same slot", advice: "what stands in braces must decide the slot of a key, as in Redis Cluster: look at the hashing policy of the database"},
 	{text: "cluster support disabled", advice: "it is no cluster: leave out mode=cluster, or use redis.Client"},
 }
 
@@ -84,31 +84,38 @@ func errLasting(format string, args ...any) error {
 
 const (
 	leastBulk = 1 << 20 // the lowest proto-max-bulk-len that a server accepts
-	mostCuts  = 3       // in a row, after which it is asked whether it is there at all
+	mostCuts  = 3       // in a row, by a server that answers in between
 )
 
 // tooLarge returns store.ErrTooLarge where the server does not take the value of j,
-// which ended with err, the last of so many cuts in a row. A server ends the
-// connection at a value above its own limit, mostly before its answer can be read.
-func (s *Store) tooLarge(ctx context.Context, j *job, err error, cuts int) error {
+// which ended with err. A server ends the connection at a value above its own limit,
+// mostly before its answer can be read; so does one that is restarted, or a proxy
+// without one, of which cuts counts none: it does not answer in between.
+func (s *Store) tooLarge(ctx context.Context, j *job, err error, cuts *int) error {
 	text := err.Error()
 	if strings.Contains(text, "invalid bulk length") || strings.Contains(text, "exceeds maximum allowed size") {
 		return fmt.Errorf("%w: %d bytes are above the server's own limit: raise its proto-max-bulk-len, or keep less state", store.ErrTooLarge, len(j.stage))
 	}
-	if cuts < mostCuts {
-		return nil
+	if *cuts++; !isCut(err) || len(j.stage) < leastBulk || !s.isThere(ctx, j.key()) {
+		*cuts = 0
 	}
-	if _, err = await(ctx, s, func() (string, error) {
-		c, err := s.node(ctx, j.key())
-		if err != nil {
-			return "", err
-		}
-		return c.Ping(ctx).Result()
-	}); err != nil {
+	if *cuts < mostCuts {
 		return nil
 	}
 	return fmt.Errorf("%w: the server ended the connection each time it was sent %d bytes, and answers otherwise: "+
 		"its proto-max-bulk-len is probably below that; raise it, or keep less state", store.ErrTooLarge, len(j.stage))
+}
+
+// isThere reports that the server that has key answers.
+func (s *Store) isThere(ctx context.Context, key string) bool {
+	_, err := await(ctx, s, func() (string, error) {
+		c, err := s.node(ctx, key)
+		if err != nil {
+			return "", err
+		}
+		return c.Ping(ctx).Result()
+	})
+	return err == nil
 }
 
 // isCut reports that a connection ended without an answer.

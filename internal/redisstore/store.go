@@ -122,6 +122,9 @@ func (s *Store) lifetime(id string) time.Duration {
 	return s.ttl
 }
 
+// closeTime is how long Close awaits a client that does not watch deadlines.
+const closeTime = 2 * time.Second
+
 // Close implements store.Store. A client that the caller keeps stays open.
 func (s *Store) Close() error {
 	s.cancel()
@@ -129,9 +132,14 @@ func (s *Store) Close() error {
 	if s.owned {
 		err = s.word(s.client.Close()) // wakes what is in flight
 	}
-	s.writes.close()
-	s.reads.close()
-	s.topology.close()
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	_, _ = await(ctx, s, func() (_ struct{}, _ error) {
+		s.writes.close()
+		s.reads.close()
+		s.topology.close()
+		return
+	})
 	return err
 }
 
@@ -183,11 +191,11 @@ func (s *Store) try(ctx context.Context, l *lanes, d *doubt, next func() *job) (
 		if err == nil {
 			return j, nil
 		}
-		if cuts++; !isCut(err) || len(j.stage) < leastBulk {
-			cuts = 0
-		}
-		if large := s.tooLarge(ctx, j, err, cuts); large != nil {
+		if large := s.tooLarge(ctx, j, err, &cuts); large != nil {
 			return nil, large
+		}
+		if s.wasDemoted(ctx, err) {
+			err = errReplica
 		}
 		class := classify(err)
 		last, d.unknown = err, d.unknown || class == unknown

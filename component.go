@@ -138,7 +138,7 @@ func (c *StatefulComponent[T]) ensure() {
 // Commit is Update, and returns when that change is durable. An error does not
 // undo fn: the change stays and the next checkpoint saves it, unless the error
 // is ErrNotApplied (ctx ended before fn was called), ErrReplaced (a restore replaced
-// the state meanwhile) or ErrFenced. Concurrent Commits share saves. Calling it inside
+// the state meanwhile), ErrFenced, or ErrClosed (nothing is saved any more). Concurrent Commits share saves. Calling it inside
 // Update or View is a programming error that ends with ctx; fn is not called then.
 func (c *StatefulComponent[T]) Commit(ctx context.Context, fn func(*T)) error {
 	if err := wait.Lock(ctx, &c.mu); err != nil {
@@ -239,11 +239,7 @@ func encode[T any](v *T) ([]byte, error) {
 // program itself it is a change, which the next checkpoint saves.
 func (c *StatefulComponent[T]) RestoreState(data []byte) error {
 	host := c.host.Load()
-	return host.Replace(func() error { return c.restore(host.TakeArrival(), data) })
-}
-
-// restore is RestoreState of a state of which a told; nil: the program itself calls.
-func (c *StatefulComponent[T]) restore(a *component.Arrival, data []byte) error {
+	a := host.TakeArrival(data)
 	own := a == nil // the program itself replaces the state, which is a change like any other
 	if own {
 		a = &component.Arrival{}
@@ -252,14 +248,16 @@ func (c *StatefulComponent[T]) restore(a *component.Arrival, data []byte) error 
 		a.Codec = c.codec()
 	}
 	if u, ok := c.outer().(component.Unmarshaler); ok && a.Codec == codecBinary {
-		if err := u.UnmarshalState(data); err != nil {
-			return err
-		}
-		if own {
-			c.changes.Add(1)
-		}
-		c.initOuter()
-		return nil
+		return host.Replace(func() error {
+			if err := u.UnmarshalState(data); err != nil {
+				return err
+			}
+			if own {
+				c.changes.Add(1)
+			}
+			c.initOuter()
+			return nil
+		})
 	}
 	var fresh T
 	unknown, err := decode(a.Codec, data, &fresh)
@@ -267,9 +265,11 @@ func (c *StatefulComponent[T]) restore(a *component.Arrival, data []byte) error 
 		return err
 	}
 	a.Unknown = unknown
-	a.Changes = c.replace(fresh)
-	c.initOuter()
-	return nil
+	return host.Replace(func() error {
+		a.Changes = c.replace(fresh)
+		c.initOuter()
+		return nil
+	})
 }
 
 // decode decodes data into *v and names the fields that v does not have.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -283,4 +284,33 @@ func TestAWrapperInACircleWrapsNothing(t *testing.T) {
 			require.NoError(t, h.Close())
 		}
 	})
+}
+
+func TestARestoreThatComesBackAfterCloseRestoredNothing(t *testing.T) {
+	for _, consistent := range []bool{false, true} {
+		testkit.Bubble(t, func(t *testing.T) {
+			a, turn := durable.NewMemoryAdapter(nil), make(chan struct{})
+			o := testkit.Named("h", testkit.Quiet())
+			o.Consistent = consistent
+			cp, _, _ := unrulyProgram(t, a, o)
+			_, err := cp.Restore(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, cp.Close())
+
+			cp, bad, _ := unrulyProgram(t, a, o)
+			bad.in, bad.wrong = "RestoreState", func() { <-turn }
+			var report durable.Report
+			done := make(chan error)
+			go func() {
+				var err error
+				report, err = cp.Restore(t.Context())
+				done <- err
+			}()
+			synctest.Wait()
+			_ = testkit.CloseWithin(t, cp, 20*time.Second)
+			close(turn)
+			require.ErrorIs(t, <-done, durable.ErrClosed)
+			mayRun(t, report, 2)
+		})
+	}
 }

@@ -234,7 +234,7 @@ func (e *Engine) newMember(id, name string, comp component.Component, cell compo
 	own := e.opts.Components[id]
 	p := component.Profile{
 		Log: e.opts.Logger, Arrivals: &e.arrivals, Prefix: len(name) - len(id), Promoted: component.Promoted(comp, cell),
-		Plain: component.Plain(comp, cell), Calls: e.opts.Calls,
+		Handed: component.Handed(comp, cell), Plain: component.Plain(comp, cell), Calls: e.opts.Calls,
 		Interval: cmp.Or(own.Interval, e.opts.Interval), Policy: cmp.Or(own.Restore, e.opts.Restore),
 	}
 	e.joining.Lock()

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/durablestate/durable"
@@ -177,4 +178,51 @@ func TestAFailedCommitSaysWhetherTheChangeWasMade(t *testing.T) {
 	require.Equal(t, 1, h.Words.Count("made"))
 	a.Up("save")
 	require.NoError(t, h.Close())
+}
+
+func TestARestoreStateThatFailsTakesNoChangeAway(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		a := testkit.NewFlaky()
+		d := testkit.StartDuo(t, a, testkit.Quiet())
+		holds, let := onceHeld(a)
+		holds()
+		saved := make(chan error, 3)
+		go func() { saved <- d.Left.Commit(t.Context(), func(s *testkit.Sum) { s.N = 1 }) }()
+		go func() { d.Right.Add(1); saved <- d.Checkpoint(t.Context()) }()
+		go func() { saved <- d.Left.CheckpointState(t.Context()) }()
+		synctest.Wait()
+		require.Error(t, d.Left.RestoreState([]byte("no JSON")))
+		require.Error(t, d.Left.RestoreState([]byte(`{"N":"text"}`)))
+		let()
+		for range cap(saved) {
+			require.NoError(t, <-saved, "the change is there, and saved")
+		}
+		require.NoError(t, d.Close())
+	})
+}
+
+func TestAStateThatAProgramPutsInDuringARestoreIsAChange(t *testing.T) {
+	a := durable.NewMemoryAdapter(nil)
+	for round := range 300 {
+		cp, c := durable.New(a, testkit.Named("h", testkit.Quiet())), &testkit.Summed{}
+		require.NoError(t, cp.Register("c", c))
+		_, err := cp.Restore(t.Context())
+		require.NoError(t, err)
+		var both sync.WaitGroup
+		both.Go(func() {
+			for i := range 10 {
+				assert.NoError(t, c.RestoreState([]byte(`{"N":`+strconv.Itoa(100*round+i)+`}`)))
+			}
+		})
+		both.Go(func() { _, err := cp.Restore(t.Context()); assert.NoError(t, err) })
+		both.Wait()
+		want := c.Value()
+		require.NoError(t, cp.Close())
+		cp, c = durable.New(a, testkit.Named("h", testkit.Quiet())), &testkit.Summed{}
+		require.NoError(t, cp.Register("c", c))
+		_, err = cp.Restore(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, want, c.Value(), round)
+		require.NoError(t, cp.Close())
+	}
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,8 +28,11 @@ func (e *Engine) Restore(ctx context.Context, ids ...string) (report.Report, err
 	defer context.AfterFunc(e.closing, cancel)() // Close ends a waiting Restore
 	r, err := e.restoreOwned(ctx, members)
 	e.waiting.on(nil)
-	if err != nil && e.isClosing() {
+	if e.isClosing() { // nothing that it brought back is saved any more
 		err = e.fault("restore", "", store.ErrClosed)
+		for i := range r.Results {
+			r.Results[i].Err = cmp.Or(r.Results[i].Err, err)
+		}
 	}
 	if err != nil && r.Results == nil {
 		r.Results = unreachable(members, err)

@@ -61,13 +61,46 @@ func Catch(in string, err *error) {
 	}
 }
 
-// checked returns err, which is foreign too, once that was asked what errors are asked.
+// mostWrapped bounds how many errors an error may wrap.
+const mostWrapped = 1000
+
+var errEndless = errors.New("it returned an error that wraps itself, or too many others")
+
+// checked returns err, which is foreign too, once that was asked what errors are asked:
+// none that follows it to its end waits for ever.
 func checked(err error) error {
-	if err != nil {
-		_ = err.Error()
-		_ = errors.Is(err, errNone)
+	if err == nil {
+		return nil
 	}
+	if left := mostWrapped; !ends(err, &left) {
+		return errEndless
+	}
+	_ = err.Error()
+	_ = errors.Is(err, errNone)
 	return err
+}
+
+// ends reports that err wraps no more errors than are left.
+func ends(err error, left *int) bool {
+	for err != nil {
+		if *left--; *left < 0 {
+			return false
+		}
+		switch x := err.(type) {
+		case interface{ Unwrap() error }:
+			err = x.Unwrap()
+		case interface{ Unwrap() []error }:
+			for _, e := range x.Unwrap() {
+				if !ends(e, left) {
+					return false
+				}
+			}
+			return true
+		default:
+			return true
+		}
+	}
+	return true
 }
 
 // errNone is no error of anybody.

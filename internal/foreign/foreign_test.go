@@ -3,6 +3,7 @@ package foreign_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"strings"
@@ -26,6 +27,18 @@ type vague struct{}
 func (vague) Error() string { return "vague" }
 func (vague) Is(error) bool { runtime.Goexit(); return false }
 
+// ring is an error that wraps itself, twice.
+type ring struct{}
+
+func (ring) Error() string   { return "ring" }
+func (ring) Unwrap() []error { return []error{ring{}, ring{}} }
+
+// loop is an error that wraps itself.
+type loop struct{}
+
+func (loop) Error() string { return "loop" }
+func (loop) Unwrap() error { return loop{} }
+
 // loud is a value that panics when it is printed.
 type loud struct{}
 
@@ -46,6 +59,8 @@ func TestWhatForeignCodeDoesOtherThanReturnIsTheErrorOfThatCall(t *testing.T) {
 		"goexit in a defer":       {func() error { defer runtime.Goexit(); return nil }, "X ended its goroutine"},
 		"goexit after a panic":    {func() error { defer runtime.Goexit(); panic("boom") }, "X ended its goroutine"},
 		"typed nil":               {func() error { return (*rude)(nil) }, "panic in X: no text"},
+		"error that wraps itself": {func() error { return loop{} }, "wraps itself"},
+		"error with no end":       {func() error { return fmt.Errorf("%w and %w", plain, ring{}) }, "wraps itself"},
 		"error that ends callers": {func() error { return vague{} }, "X ended its goroutine"},
 	} {
 		err := foreign.Call("X", c.fn)

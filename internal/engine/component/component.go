@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/durablestate/durable/internal/foreign"
 	"github.com/durablestate/durable/internal/store"
@@ -56,7 +57,8 @@ type Profile struct {
 	Policy   store.Policy
 	Arrivals *sync.Map // of *Registered: what a restore has announced, while it lasts
 	Promoted bool      // SnapshotState is that of the Cell, so a clone of its state is all there is to capture
-	Plain    bool      // and neither it nor its restore calls code of the program
+	Handed   bool      // RestoreState is that of the Cell, which gets the data of the restore itself
+	Plain    bool      // and neither of the two calls code of the program
 	Calls    *foreign.Helpers
 }
 
@@ -83,6 +85,7 @@ type Saver interface {
 
 // Arrival is what RestoreState is about to be given by a restore.
 type Arrival struct {
+	Data    []byte
 	Codec   string
 	Changes uint64 // change count up to which the state is the stored one; set by the cell
 
@@ -155,15 +158,22 @@ func (r *Registered) Checkpoint(ctx context.Context) error { return r.saver.Chec
 // Has reports that cell is that of the component, and no copy of it.
 func (r *Registered) Has(cell Cell) bool { return r.cell == cell }
 
-// TakeArrival returns what a restore has announced; nil: the program itself calls.
-func (r *Registered) TakeArrival() *Arrival {
+// TakeArrival returns what a restore has announced of data; nil: the program itself
+// calls. A component with a RestoreState of its own may make other data of it.
+func (r *Registered) TakeArrival(data []byte) *Arrival {
 	if r == nil {
 		return nil
 	}
-	if a, ok := r.Arrivals.LoadAndDelete(r); ok {
-		return a.(*Arrival)
+	known, ok := r.Arrivals.Load(r)
+	if !ok {
+		return nil
 	}
-	return nil
+	a := known.(*Arrival)
+	another := len(a.Data) != len(data) || unsafe.SliceData(a.Data) != unsafe.SliceData(data)
+	if another && r.Handed || !r.Arrivals.CompareAndDelete(r, a) {
+		return nil
+	}
+	return a
 }
 
 // Counts reports that the component counts its changes.
@@ -255,7 +265,7 @@ func (r *Registered) apply(s *store.Snapshot) (changes uint64, unknown []string,
 	if r.cell == nil {
 		return 0, nil, r.comp.RestoreState(data)
 	}
-	a := &Arrival{Codec: s.Codec, Changes: r.cell.ChangeCount()}
+	a := &Arrival{Data: data, Codec: s.Codec, Changes: r.cell.ChangeCount()}
 	r.Arrivals.Store(r, a)
 	defer r.Arrivals.Delete(r)
 	err = r.comp.RestoreState(data)

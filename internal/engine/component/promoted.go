@@ -20,11 +20,17 @@ func Promoted(comp Component, cell Cell) bool {
 	return promotes(base(comp), cell.Type(), "SnapshotState")
 }
 
+// Handed reports that comp's RestoreState is the method of the StatefulComponent, which
+// so is given the very data that a restore hands over. In doubt the answer is no.
+func Handed(comp Component, cell Cell) bool {
+	return cell != nil && promotes(base(comp), cell.Type(), "RestoreState")
+}
+
 // Plain reports that comp is or embeds the StatefulComponent of cell, overrides none
 // of its methods and has no hooks, and that its state is data without methods: its
 // snapshots and restores call no code but ours. In doubt the answer is no.
 func Plain(comp Component, cell Cell) bool {
-	if !Promoted(comp, cell) || !promotes(base(comp), cell.Type(), "RestoreState") {
+	if !Promoted(comp, cell) || !Handed(comp, cell) {
 		return false
 	}
 	t := reflect.TypeOf(comp)

@@ -27,13 +27,23 @@ func (r *restores) life() Life {
 func (r *Registered) Life() Life { return r.restores.life() }
 
 // Replace calls fn, which replaces the state, whether a restore does or the program.
+// After an error of fn the state is as it was, and its life goes on.
 func (r *Registered) Replace(fn func() error) error {
 	if r == nil { // not registered: nobody saves the state
 		return fn()
 	}
 	r.restores.begun.Add(1)
-	defer r.restores.ended.Add(1)
-	return fn()
+	replaced := true // also when fn does not return
+	defer func() {
+		if replaced {
+			r.restores.ended.Add(1)
+		} else {
+			r.restores.begun.Add(^uint32(0))
+		}
+	}()
+	err := fn()
+	replaced = err == nil
+	return err
 }
 
 // Replaced is the error of a save of a state whose life had ended when the save

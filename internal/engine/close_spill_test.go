@@ -248,12 +248,17 @@ func TestASpillOfManyLargeStatesTakesLittleMemory(t *testing.T) {
 	}}
 	cp := durable.New(down, o)
 	pad := strings.Repeat("x", size) // shared, so that only what Close holds is measured
-	for i := range states {
-		require.NoError(t, cp.Register(fmt.Sprint(i), durable.NewStatefulComponent(pad)))
+	all := make([]durable.StatefulComponent[string], states)
+	for i := range all {
+		require.NoError(t, cp.Register(fmt.Sprint(i), &all[i]))
 	}
 	_, err = cp.Restore(t.Context())
 	require.NoError(t, err)
+	for i := range all {
+		all[i].Update(func(s *string) { *s = pad })
+	}
 	close(down.armed)
+	runtime.GC()
 	before, stop := runtime.NumGoroutine(), make(chan struct{})
 	most := make(chan uint64)
 	go func() { most <- mostMemory(stop) }()

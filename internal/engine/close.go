@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/durablestate/durable/internal/engine/flight"
 	"github.com/durablestate/durable/internal/engine/lease"
 	"github.com/durablestate/durable/internal/engine/report"
 	"github.com/durablestate/durable/internal/engine/saver"
@@ -122,6 +123,7 @@ func (e *Engine) spill(b budget, savers []*saver.Saver) {
 	}
 	hurry := time.AfterFunc(min(b.patience, time.Until(b.hung)/2), e.hurry)
 	defer hurry.Stop()
+	q.width = flight.SmallSlots // no order matters, and they share commits
 	q.run(ctx, func() bool { return q.stuck() && time.Now().After(b.hung) })
 	e.say(b.spill, slog.LevelWarn, "durable: final state was spilled; the next restore takes it from there", "components", q.done, "failed", q.must)
 }

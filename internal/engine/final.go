@@ -25,6 +25,7 @@ type final struct {
 	crew     *flight.Crew
 	wants    func(*saver.Saver) (may, must bool) // be asked
 	patience time.Duration
+	width    int // of the window; the crew has its own bounds
 
 	todo    []try  // in the order in which they are asked for first
 	asked   int    // of todo
@@ -56,7 +57,7 @@ type try struct {
 // newFinal returns the queue of those of savers that may be asked, the largest changes
 // first: should the budget not suffice, they are safe. What did not change comes last.
 func newFinal(savers []*saver.Saver, crew *flight.Crew, wants func(*saver.Saver) (may, must bool), patience time.Duration) *final {
-	q := &final{crew: crew, wants: wants, patience: patience, todo: make([]try, len(savers)), news: make(chan struct{}, 1)}
+	q := &final{crew: crew, wants: wants, patience: patience, width: flight.Slots, todo: make([]try, len(savers)), news: make(chan struct{}, 1)}
 	sweep(len(savers), func(i int) {
 		t := &q.todo[i]
 		if may, must := wants(savers[i]); may {
@@ -121,7 +122,7 @@ func (q *final) rest(now time.Time) time.Duration {
 
 // fill asks for as many as may be under way: first who was not asked yet.
 func (q *final) fill(now time.Time) {
-	for q.counted < flight.Slots {
+	for q.counted < q.width {
 		var t *try
 		switch {
 		case q.asked < len(q.todo):
@@ -144,7 +145,7 @@ func (q *final) ask(t *try) {
 		q.window = append(q.window, t)
 	}
 	t.flight.Then(func() { q.end(t) })
-	if len(q.window) > 4*flight.Slots {
+	if len(q.window) > 4*q.width {
 		q.window = slices.DeleteFunc(q.window, func(t *try) bool { return !t.counted })
 	}
 }

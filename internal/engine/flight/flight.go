@@ -120,7 +120,7 @@ func (f *Flight) Wait(ctx context.Context) error {
 
 // How many flights a Crew has under way.
 const (
-	smallSlots = 1024    // while all of their states together
+	SmallSlots = 1024    // while all of their states together
 	smallBytes = 4 << 20 // take no more than this,
 	Slots      = 256     // and that many while they
 	mostBytes  = 32 << 20
@@ -245,7 +245,7 @@ func (f *Flight) land() (again *Flight) {
 // free reports whether there is a slot. The caller holds c.mu.
 func (c *Crew) free() bool {
 	bytes := c.bytes + c.usual
-	return c.running < fewSlots || c.running < Slots && bytes <= mostBytes || c.running < smallSlots && bytes <= smallBytes
+	return c.running < fewSlots || c.running < Slots && bytes <= mostBytes || c.running < SmallSlots && bytes <= smallBytes
 }
 
 // take gives f a slot. The caller holds c.mu.

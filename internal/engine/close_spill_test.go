@@ -112,7 +112,7 @@ func TestComponentsThatHangKeepNoOtherFromTheSpill(t *testing.T) { // P9
 func TestTriesDoNotUseUpTheTimeThatTheSpillNeeds(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {
 		o, spill := spilling()
-		o.CloseTimeout, spill.pause = 2*time.Second, 5*time.Millisecond
+		o.CloseTimeout, spill.pause = 2*time.Second, 15*time.Millisecond
 		c := newSeveral(t, testkit.Hanging{MemoryAdapter: durable.NewMemoryAdapter(nil)}, o, 40_000, 0)
 		c.change()
 		require.Len(t, unsavedOf(t, testkit.CloseWithin(t, c, 2200*time.Millisecond)), 40_000)
@@ -194,9 +194,13 @@ func TestWhatDidNotChangeIsNeitherListedNorSpilled(t *testing.T) {
 type annotated struct {
 	testkit.WordCounter
 	note string
+	hang chan struct{}
 }
 
 func (a *annotated) SnapshotState() ([]byte, error) {
+	if a.hang != nil {
+		<-a.hang
+	}
 	data, err := a.WordCounter.SnapshotState()
 	return append(data, a.note...), err
 }
@@ -224,6 +228,35 @@ func TestAChangeThatNoCountTellsIsNotCalledSaved(t *testing.T) {
 		c.note = "#two"
 		a.Down("save", "refresh")
 		require.Len(t, unsavedOf(t, cp.Close()), 1)
+
+		a.Up("save", "refresh")
+		c, cp = open()
+		c.note, c.hang = "#two", make(chan struct{})
+		require.Len(t, unsavedOf(t, cp.Close()), 1, "nobody could ask")
+		close(c.hang)
+	})
+}
+
+func TestWhatNobodyAskedForIsAskedForByTheSpill(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		const n = 2000 // more than there are slots
+		o, spill := spilling()
+		a := &bad{MemoryAdapter: durable.NewMemoryAdapter(nil), armed: make(chan struct{}), fn: badStores["hung"]}
+		cp := durable.New(a, o)
+		all := make([]testkit.Custom, n)
+		for i := range all {
+			all[i].Data = []byte("old")
+			require.NoError(t, cp.Register(fmt.Sprint(i), &all[i]))
+		}
+		_, err := cp.Restore(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, cp.Checkpoint(t.Context()))
+		close(a.armed)
+		all[n-1].Data = []byte("new")
+		list := unsavedOf(t, testkit.CloseWithin(t, cp, 20*time.Second))
+		require.Len(t, list, 1, "the others are as they are stored")
+		require.Equal(t, fmt.Sprint(n-1), list[0].ComponentID)
+		require.Equal(t, 1, spill.count(t))
 	})
 }
 

@@ -216,8 +216,9 @@ func (e *Engine) closeAll(b budget) error {
 //
 //	begin                                                          end
 //	|-- restore --|                |<---------- reserve ----------->|
-//	|- try -|- refresh -|          |
-//	|----- count -----|            |
+//	|--- count ---|                |
+//	|-- refresh --|                |
+//	|- try -|                      |
 //	|----------- saves ----------->|
 //	                               |-- hung --|
 //	                               |---- spill --->|

@@ -55,7 +55,7 @@ type Saver struct {
 //	unrestored  refused      Init; Quiesce, when a restore begins
 //	open        accepted     Open: a restore was accepted
 //	shut        refused      Shut: a restore was not; a save that was refused; Supersede
-//	closed      refused      Close, Retire: for good
+//	closed      refused      CloseIfSaved, Finish, Retire: for good
 type phase uint8
 
 const (
@@ -230,14 +230,7 @@ func (s *Saver) Supersede(epoch uint64, err error) {
 	}
 }
 
-// Close refuses saves for good.
-func (s *Saver) Close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.enter(closed, nil)
-}
-
-// Retire is Close for a state whose last change is stored, or that was never
+// Retire refuses saves for good of a state whose last change is stored, or that was never
 // restored and only set up. Of any other it reports why it stays.
 func (s *Saver) Retire() error {
 	s.mu.Lock()

@@ -63,8 +63,7 @@ func (s *Store) auditServers(ctx context.Context) (found []Finding) {
 		found = append(found, list...)
 	}
 	if err := c.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
-		add(s.auditServer(ctx, c, c.Options().Addr))
-		return nil
+		return s.contain(func() error { add(s.auditServer(ctx, c, c.Options().Addr)); return nil })
 	}); err != nil {
 		add([]Finding{s.unreachable("", err)})
 	}

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -57,5 +58,35 @@ func TestAHookOfTheClientThatDoesNotReturnCostsThatCallOnly(t *testing.T) {
 			h.times.Store(1)
 			require.NoError(t, p.Close())
 		})
+	}
+}
+
+func TestAHookThatDoesNotReturnIsTheErrorOfAList(t *testing.T) {
+	s := redistest.Shared(t)
+	for name, wrong := range map[string]func(){"panic": func() { panic("boom") }, "goexit": runtime.Goexit} {
+		for _, prompt := range []bool{false, true} {
+			o, err := redis.ParseURL(s.URL())
+			require.NoError(t, err)
+			o.ContextTimeoutEnabled = prompt
+			client := redis.NewClient(o)
+			h := &hook{wrong: wrong}
+			client.AddHook(h)
+			a, err := durable.NewRedisAdapter(client, &durable.RedisOptions{KeyPrefix: t.Name() + ":"})
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			h.times.Store(1)
+			var found error
+			for _, err := range a.ListComponents(ctx) {
+				found = err
+			}
+			require.ErrorContains(t, found, "the Redis client", name)
+			h.times.Store(1)
+			findings, err := a.Audit(ctx)
+			require.ErrorContains(t, err, "the Redis client", "%v", findings)
+			require.NoError(t, ctx.Err())
+			cancel()
+			require.NoError(t, a.Close())
+			require.NoError(t, client.Close())
+		}
 	}
 }

@@ -75,8 +75,12 @@ func (s *Store) inspectClient() error {
 // with a client that does not watch its deadline. Then what ask does goes on alone,
 // until the client gives it up.
 func await[T any](ctx context.Context, s *Store, ask func() (T, error)) (T, error) {
+	called := func() (value T, err error) {
+		err = s.contain(func() (err error) { value, err = ask(); return err })
+		return value, err
+	}
 	if s.prompt {
-		return ask()
+		return called()
 	}
 	type answer struct {
 		value T
@@ -84,7 +88,7 @@ func await[T any](ctx context.Context, s *Store, ask func() (T, error)) (T, erro
 	}
 	got := make(chan answer, 1)
 	go func() {
-		value, err := ask()
+		value, err := called()
 		got <- answer{value, err}
 	}()
 	select {

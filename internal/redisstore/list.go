@@ -85,7 +85,9 @@ func (s *Store) scanKeys(ctx context.Context, found func(key string)) error {
 	}
 	_, err := await(ctx, s, func() (struct{}, error) {
 		if c, ok := s.client.(*redis.ClusterClient); ok {
-			return struct{}{}, c.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return node(ctx, c) })
+			return struct{}{}, c.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
+				return s.contain(func() error { return node(ctx, c) })
+			})
 		}
 		return struct{}{}, node(ctx, s.client)
 	})

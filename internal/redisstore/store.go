@@ -69,6 +69,7 @@ type Store struct {
 	writes, reads *lanes
 	typical       atomic.Int64 // size of a state as read lately, for batching
 	topology      *topology
+	calls         foreign.Helpers // in which a borrowed client is called
 	ctx           context.Context // ends with Close
 	cancel        context.CancelFunc
 }
@@ -140,6 +141,7 @@ func (s *Store) Close() error {
 		s.topology.close()
 		return
 	})
+	s.calls.End()
 	return err
 }
 
@@ -263,12 +265,22 @@ func (s *Store) run(batch []*job) {
 		s.send(batch)
 		return
 	}
-	err := foreign.Call("the Redis client", func() error { s.send(batch); return nil })
+	err := s.calls.Call(theClient, func() error { s.send(batch); return nil })
 	if err != nil {
 		for _, j := range batch {
 			j.broken = err
 		}
 	}
+}
+
+const theClient = "the Redis client"
+
+// contain calls what asks the client, of which a hook may not return if it is borrowed.
+func (s *Store) contain(fn func() error) error {
+	if s.owned {
+		return fn()
+	}
+	return s.calls.Call(theClient, fn)
 }
 
 // send sends a batch and gives it the time its bytes need.

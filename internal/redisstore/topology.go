@@ -78,7 +78,7 @@ func (t *topology) ask(limit time.Duration, ended chan struct{}) {
 	q := &question{limit: limit}
 	ctx, cancel := context.WithTimeout(context.WithValue(t.ctx, question{}, q), longAskTime)
 	defer cancel()
-	_ = foreign.Call("the Redis client", func() error { // it reloads, and waits for that
+	_ = foreign.Call(theClient, func() error { // it reloads, and waits for that
 		return t.client.ForEachMaster(ctx, func(context.Context, *redis.Client) error { return nil })
 	})
 	t.mu.Lock()

@@ -93,3 +93,18 @@ func TestDrillRestoresEverythingBesideTheOwner(t *testing.T) {
 		require.Regexp(t, `app/liar +rejected .*not the JSON`, r.out)
 	})
 }
+
+func TestWhatCannotBeReadIsNotJudged(t *testing.T) {
+	url := strings.Replace(redistest.Start(t, "--requirepass", "right").URL(), "//", "//:wrong@", 1)
+	begin := time.Now()
+	code, found := findings(t, "--redis-url", url)
+	require.Equal(t, 3, code)
+	require.Contains(t, found["list"]["evidence"], "check user and password")
+	require.NotContains(t, found, "clock", "no state was seen")
+	r := run(t, "show", "app/c", "--redis-url", url)
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.err, "could not be read")
+	require.Contains(t, r.err, "check user and password")
+	require.NotContains(t, r.err, "was in", "nobody knows where it is")
+	require.Less(t, time.Since(begin), 10*time.Second)
+}

@@ -115,7 +115,7 @@ func (a *app) contents(ctx context.Context, o *opened) []finding {
 	}
 	if ahead > 2*time.Second {
 		found = append(found, finding{"clock", "warning", "clock", fmt.Sprintf("a state was saved %s in the future by this machine's clock", ui.Age(ahead)), "keep clocks by NTP: ages and TTLs are judged by them"})
-	} else {
+	} else if err == nil {
 		found = append(found, finding{"clock", "info", "clock", "no state comes from the future", ""})
 	}
 	found = append(found, spill(ctx, o)...)

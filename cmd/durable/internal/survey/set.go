@@ -215,6 +215,8 @@ func (s *Set) with(id string) Component {
 func (s *Set) without(id string, part store.Found) Component {
 	c := Component{ID: id, In: s.ID, Epoch: part.Fence.Epoch, LastVersion: part.Fence.Version, Verdict: VerdictOf(part.Err), err: part.Err}
 	switch {
+	case store.OutcomeOf(part.Err) == store.Unreachable:
+		c.Detail = fmt.Sprintf("%s, in which its newest state may be, could not be read: %v", s.ID, part.Err)
 	case c.Verdict != Missing:
 		c.Detail = fmt.Sprintf("its newest state was in %s: %v", s.ID, part.Err)
 	case s.Stored():

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/durablestate/durable/internal/testkit"
 	"github.com/durablestate/durable/internal/trial"
 	"github.com/durablestate/durable/internal/vfs"
 )
@@ -331,7 +332,7 @@ func (m mutant) hunt(t *testing.T, seed uint64) (evidence string) {
 }
 
 func TestCrash_simulated_mutants(t *testing.T) {
-	if raceDetector && testing.Short() {
+	if testkit.RaceDetector && testing.Short() {
 		t.Skip("SKIPPED: -short; the mutants are no more racy than the rest, and take minutes under the race detector")
 	}
 	tr := trial.Begin(t)

@@ -35,12 +35,16 @@ func (p *Helpers) Call(in string, fn func() error) error {
 func (p *Helpers) ask(in string, fn func() error) *helper {
 	h := p.next()
 	if h == nil {
-		h = &helper{calls: make(chan struct{}, 1), done: make(chan error, 1)}
-		h.in, h.fn = in, fn
+		h = &helper{done: make(chan error, 1)}
+		if p == nil {
+			h.in, h.fn = in, fn
+			go h.call()
+			return h
+		}
+		h.calls = make(chan struct{}, 1)
 		go h.run()
-	} else {
-		h.in, h.fn = in, fn
 	}
+	h.in, h.fn = in, fn
 	h.calls <- struct{}{}
 	return h
 }
@@ -64,16 +68,13 @@ func (p *Helpers) next() *helper {
 
 // take takes h back, which has ended a call with err, and returns that.
 func (p *Helpers) take(h *helper, err error) error {
-	if !h.gone && !p.keep(h) {
+	if p != nil && !h.gone && !p.keep(h) {
 		close(h.calls)
 	}
 	return err
 }
 
 func (p *Helpers) keep(h *helper) bool {
-	if p == nil {
-		return false
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.over || len(p.idle) == mostIdle {

@@ -68,9 +68,6 @@ func (a *noStore) SaveState(context.Context, string, *durable.Snapshot) error {
 }
 
 func TestAnIdleComponentCostsLittleMemoryAlsoAfterAnOutage(t *testing.T) {
-	if testkit.RaceDetector {
-		t.Skip("SKIPPED: the race detector takes memory of its own")
-	}
 	testkit.Bubble(t, func(t *testing.T) { // no retry falls in between
 		const n, most = 20_000, 400 // bytes beyond the state and the id
 		ctx := context.Background()

@@ -15,6 +15,7 @@ import (
 	"github.com/durablestate/durable/cmd/durable/internal/archive"
 
 	"github.com/durablestate/durable"
+	"github.com/durablestate/durable/internal/testkit"
 )
 
 func TestFullDiskInTheMiddleOfAnExport(t *testing.T) {
@@ -179,6 +180,9 @@ func TestVerifyAndExportOfManyComponentsInLittleMemory(t *testing.T) {
 
 // Large states are in memory one at a time, whatever a component has of them.
 func TestAnImportOfLargeComponentsTakesLittleMemory(t *testing.T) {
+	if testkit.RaceDetector {
+		t.Skip("SKIPPED: the race detector takes memory of its own")
+	}
 	const components, generations, size = 6, 4, 16 << 20
 	file := filepath.Join(t.TempDir(), "archive")
 	f, err := os.Create(file)

@@ -118,14 +118,19 @@ func (e *Engine) spill(b budget, savers []*saver.Saver) {
 	defer cancel()
 	e.system.SpillUntil(ctx)
 	q := newFinal(savers, e.system.Crew, (*saver.Saver).Spillable, b.patience)
-	if q.must == 0 {
+	all := q.must
+	if all == 0 {
 		return
 	}
 	hurry := time.AfterFunc(min(b.patience, time.Until(b.hung)/2), e.hurry)
 	defer hurry.Stop()
 	q.width = flight.SmallSlots // no order matters, and they share commits
 	q.run(ctx, func() bool { return q.stuck() && time.Now().After(b.hung) })
-	e.say(b.spill, slog.LevelWarn, "durable: final state was spilled; the next restore takes it from there", "components", q.done, "failed", q.must)
+	msg := "durable: final state was spilled; the next restore takes it from there"
+	if q.done == 0 {
+		msg = "durable: final state could not be spilled"
+	}
+	e.say(b.spill, slog.LevelWarn, msg, "components", q.done, "failed", all-q.done)
 }
 
 // releaseLease gives up the lease, as after a clean end when all is saved. If that fails

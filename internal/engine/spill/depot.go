@@ -45,7 +45,38 @@ type Depot struct {
 }
 
 // New returns a Depot that is yet to be identified.
-func New(c Config) *Depot { return &Depot{Config: c, mu: make(turn, 1)} }
+func New(c Config) *Depot {
+	c.States = named{c.States, c.Words}
+	return &Depot{Config: c, mu: make(turn, 1)}
+}
+
+// named says of what an adapter answers that it is the spill, where that is no answer
+// about a state: a program has two stores then.
+type named struct {
+	of    backend.States
+	words backend.Words
+}
+
+func (n named) say(id string, err error) error {
+	switch class := store.ClassOf(err); {
+	case class == store.Unreached, class == store.Permanent && store.OutcomeOf(err) == store.Unreachable:
+		return n.words.Fault("spill", id, err)
+	}
+	return err
+}
+
+func (n named) Save(ctx context.Context, name string, s *store.Snapshot) error {
+	return n.say(name, n.of.Save(ctx, name, s))
+}
+
+func (n named) Load(ctx context.Context, name string) (*store.Snapshot, error) {
+	s, err := n.of.Load(ctx, name)
+	return s, n.say(name, err)
+}
+
+func (n named) Delete(ctx context.Context, name string) error {
+	return n.say(name, n.of.Delete(ctx, name))
+}
 
 // A turn is a lock that may be held for as long as the spill takes to answer: one may
 // give up waiting for it.

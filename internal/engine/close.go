@@ -126,11 +126,11 @@ func (e *Engine) spill(b budget, savers []*saver.Saver) {
 	defer hurry.Stop()
 	q.width = flight.SmallSlots // no order matters, and they share commits
 	q.run(ctx, func() bool { return q.stuck() && time.Now().After(b.hung) })
-	msg := "durable: final state was spilled; the next restore takes it from there"
 	if q.done == 0 {
-		msg = "durable: final state could not be spilled"
+		e.say(b.spill, slog.LevelError, "durable: final state could not be spilled", "failed", all)
+		return
 	}
-	e.say(b.spill, slog.LevelWarn, msg, "components", q.done, "failed", all-q.done)
+	e.say(b.spill, slog.LevelWarn, "durable: final state was spilled; the next restore takes it from there", "components", q.done, "failed", all-q.done)
 }
 
 // releaseLease gives up the lease, as after a clean end when all is saved. If that fails

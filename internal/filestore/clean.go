@@ -162,13 +162,21 @@ func (s *Store) removeAlone(garbage []*file) (ok bool) {
 	if here, err := s.lock.InPlace(); !here || err != nil {
 		return false // others lock another file: the next commit notices
 	}
-	if atomic || s.rescan(context.Background()) == nil {
-		ok = s.removeGarbage(garbage)
-		s.removeStray()
+	if !atomic {
+		if s.rescan(context.Background()) == nil {
+			ok = s.removeGarbage(garbage)
+			s.removeStray()
+		}
 	}
+	// Whoever becomes a writer from now on sees what supersedes the garbage. The lock
+	// is not held longer: a process that is frozen with it would keep successors off.
 	if back, err := s.lock.Shared(); !back || err != nil {
 		s.setWriter(false)
 		return false
+	}
+	if atomic {
+		ok = s.removeGarbage(garbage)
+		s.removeStray()
 	}
 	return ok
 }

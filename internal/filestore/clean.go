@@ -143,18 +143,18 @@ func (s *Store) removeSome() bool {
 	return s.removeAlone(garbage) && len(garbage) > 0
 }
 
-// removeAlone removes garbage if no other store holds the writers' lock: one
-// that has not seen the latest commits must find them under their numbers. It
-// reports whether it succeeded.
+// removeAlone removes garbage after a moment in which no other store held the
+// writers' lock: one that has not seen the latest commits must find them under their
+// numbers. It reports whether it succeeded.
 func (s *Store) removeAlone(garbage []*file) (ok bool) {
 	s.io <- struct{}{}
 	defer func() { <-s.io }()
+	if s.lock == nil {
+		return false
+	}
 	atomic := s.lock.Atomic()
 	if !atomic {
 		s.setWriter(false) // another may write and delete in between
-	}
-	if s.lock == nil {
-		return false
 	}
 	if ok, err := s.lock.Exclusive(); !ok || err != nil {
 		return false

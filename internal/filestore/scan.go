@@ -11,8 +11,8 @@ import (
 )
 
 // refresh brings the index up to date with what other processes committed. A
-// writer only needs to look for the next number: while it holds the writers'
-// lock nothing is deleted. Others list the directory when it has changed.
+// writer only needs to look for the next number: while it holds the writers' lock
+// nothing is deleted but what it had seen to be superseded. Others list the directory when it has changed.
 func (s *Store) refresh(ctx context.Context) error {
 	if err := s.acquireIO(ctx); err != nil {
 		return err
